@@ -1,0 +1,202 @@
+"""The disk cache of compiled kernels: sound keys, atomic writes.
+
+Numba's own cache keys a function by the date of its file, which misses changes in functions that
+it calls from other files, and numbers its data files, which lets two processes that fill an empty
+cache mix them up. Here a key is the SHA-256 of everything the machine code depends on: the
+bytecode and constants of the kernel and of every function it reaches, the signature, the versions
+of Python, NumPy, Numba, llvmlite and numgrad, and the processor with its features. A file is
+written under a temporary name and renamed, so that readers and concurrent writers only ever see
+whole files; its own digest is checked when it is read.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pathlib
+import platform
+import sys
+import tempfile
+import types as python_types
+from collections.abc import Iterator
+
+import llvmlite
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+from numba.extending import _Intrinsic as Intrinsic
+
+_DIGEST = 32
+_SUFFIX = ".kernel"
+
+
+def directory() -> pathlib.Path | None:
+    """Where compiled kernels are kept: `NUMGRAD_CACHE_DIR`, else the user's cache folder.
+
+    `NUMGRAD_CACHE_DIR=0` (or an unwritable folder) turns the disk cache off: the answer is None.
+    """
+    setting = os.environ.get("NUMGRAD_CACHE_DIR")
+    if setting in ("0", "off"):
+        return None
+    if setting:
+        return pathlib.Path(setting).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        root = pathlib.Path(base) if base else pathlib.Path.home() / ".cache"
+    except RuntimeError:  # no home directory is known
+        return None
+    return root / "numgrad"
+
+
+@functools.cache
+def machine() -> str:
+    """What machine code depends on besides its source: versions, processor, compiler settings."""
+    from .._version import __version__
+
+    features = llvm.get_host_cpu_features()
+    settings = sorted(
+        (name, value)
+        for name, value in os.environ.items()
+        if name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES", "NUMBA_OPT", "NUMBA_DISABLE_INTEL_SVML")
+    )
+    parts = (
+        __version__,
+        numba.__version__,
+        llvmlite.__version__,
+        np.__version__,
+        sys.version,
+        platform.machine(),
+        llvm.get_host_cpu_name(),
+        features.flatten(),
+        settings,
+    )
+    return repr(parts)
+
+
+def _code_parts(code: python_types.CodeType) -> Iterator[object]:
+    yield code.co_code
+    yield code.co_names
+    yield code.co_varnames
+    yield code.co_flags
+    for constant in code.co_consts[1 if _has_docstring(code) else 0 :]:
+        if isinstance(constant, python_types.CodeType):
+            yield from _code_parts(constant)
+        else:
+            yield repr(constant)
+
+
+def _has_docstring(code: python_types.CodeType) -> bool:
+    constants = code.co_consts
+    return bool(constants) and isinstance(constants[0], str)
+
+
+def _names(code: python_types.CodeType) -> set[str]:
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, python_types.CodeType):
+            names |= _names(constant)
+    return names
+
+
+@functools.cache
+def _module_source(path: str) -> bytes:
+    return pathlib.Path(path).read_bytes()
+
+
+def fingerprint(*functions: object) -> str:
+    """The SHA-256 of the given functions and of everything they reach through names and closures."""
+    digest = hashlib.sha256()
+    seen: set[int] = set()
+
+    def add(value: object) -> None:
+        digest.update(b"\0")
+        digest.update(value if isinstance(value, bytes) else repr(value).encode())
+
+    def visit(value: object) -> None:
+        if isinstance(value, (bool, int, float, str, bytes, type(None))):
+            add(value)
+            return
+        if isinstance(value, np.ndarray):
+            add((value.dtype.str, value.shape))
+            add(value.tobytes())
+            return
+        if isinstance(value, (np.generic, np.dtype)):
+            add((str(getattr(value, "dtype", "")), value))
+            return
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if isinstance(value, (tuple, list)):
+            add(len(value))
+            for item in value:
+                visit(item)
+        elif isinstance(value, Intrinsic):
+            visit(value._defn)
+        elif isinstance(value, python_types.FunctionType):
+            add(value.__qualname__)
+            for part in _code_parts(value.__code__):
+                add(part)
+            for default in value.__defaults__ or ():
+                visit(default)
+            for cell in value.__closure__ or ():
+                visit(cell.cell_contents)
+            scope = value.__globals__
+            for name in sorted(_names(value.__code__)):
+                if name in scope:
+                    add(name)
+                    visit(scope[name])
+        elif isinstance(value, Dispatcher):
+            visit(value.py_func)
+        elif isinstance(value, python_types.ModuleType):
+            add(value.__name__)
+            if value.__name__.startswith("numgrad") and value.__file__:
+                add(_module_source(value.__file__))
+        elif hasattr(value, "__fingerprint__"):  # our own objects say what they depend on
+            for part in value.__fingerprint__():
+                visit(part)
+        else:
+            add((type(value).__qualname__, getattr(value, "__qualname__", None) or str(value)[:200]))
+
+    for function in functions:
+        visit(function)
+    return digest.hexdigest()
+
+
+def key(source: str, signature: object) -> str:
+    """The file name of a kernel with this fingerprint, compiled for this signature."""
+    return hashlib.sha256(repr((source, str(signature), machine())).encode()).hexdigest()
+
+
+def read(name: str) -> bytes | None:
+    """The content kept under `name`, or None where there is none that is whole."""
+    folder = directory()
+    if folder is None:
+        return None
+    try:
+        content = (folder / (name + _SUFFIX)).read_bytes()
+    except OSError:
+        return None
+    payload = content[_DIGEST:]
+    return payload if hashlib.sha256(payload).digest() == content[:_DIGEST] else None
+
+
+def write(name: str, payload: bytes) -> None:
+    """Keep `payload` under `name`; a folder that can't be written is no error, only no cache."""
+    folder = directory()
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(payload).digest())
+                file.write(payload)
+            os.replace(temporary, folder / (name + _SUFFIX))
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError:
+        return
