@@ -1,0 +1,5 @@
+"""PyTorch's `utils` namespace: `utils.data`."""
+
+from . import data as data
+
+__all__ = ["data"]
