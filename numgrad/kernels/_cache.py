@@ -153,6 +153,9 @@ def fingerprint(*functions: object) -> str:
             add(value.__name__)
             if value.__name__.startswith("numgrad") and value.__file__:
                 add(_module_source(value.__file__))
+        elif hasattr(value, "_implement"):  # a ScalarFunction
+            visit(value.py_func)
+            visit(value._implement)
         elif hasattr(value, "__fingerprint__"):  # our own objects say what they depend on
             for part in value.__fingerprint__():
                 visit(part)

@@ -144,6 +144,28 @@ def pointer_at(typingctx, pointer, index):
 
 
 @intrinsic
+def get(typingctx, pointer, index):
+    """pointer[index], for every dtype (Numba's own indexing of pointers has no booleans)."""
+
+    def codegen(context, builder, signature, args):
+        return context.unpack_value(builder, pointer.dtype, builder.gep(args[0], [args[1]]))
+
+    return pointer.dtype(pointer, types.int64), codegen
+
+
+@intrinsic
+def put(typingctx, pointer, index, value):
+    """pointer[index] = value, converted to the pointer's dtype."""
+
+    def codegen(context, builder, signature, args):
+        converted = context.cast(builder, args[2], value, pointer.dtype)
+        context.pack_value(builder, pointer.dtype, converted, builder.gep(args[0], [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(pointer, types.int64, value), codegen
+
+
+@intrinsic
 def stack_buffer(typingctx, dtype, count):
     """A pointer to `count` (a literal) elements on the stack, 64-byte aligned."""
     if not isinstance(count, types.IntegerLiteral):

@@ -1,0 +1,226 @@
+"""The backward walk: from the outputs' gradients to the leaves, newest node first.
+
+A node is always younger than the nodes it reads from, so processing them by falling order number
+is a topological order, and each node runs once, with the sum of the gradients that reach it.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+from .tape import Node, Output, Variable, edge, mode, refresh
+
+_by_order = attrgetter("order")
+
+#: Set by the operations layer: `accumulate(a, b)`, `ones_like(t)`, `fit(grad, tensor, name)`,
+#: `own(grad)` (a gradient that a leaf may keep) and `has_nan(t)`.
+accumulate: Callable[[Any, Any], Any]
+ones_like: Callable[[Any], Any]
+fit: Callable[[Any, Any, str], Any]
+own: Callable[[Any], Any]
+has_nan: Callable[[Any], bool]
+
+
+def run(
+    outputs: Sequence[Variable],
+    grad_outputs: Sequence[Any],
+    inputs: Sequence[Variable] | None,
+    retain_graph: bool,
+    create_graph: bool,
+    capture: bool,
+) -> list[Any]:
+    """Walk back from `outputs`. Gradients go to the leaves' `.grad`, or, with `capture`, only to
+    the returned list (one entry for each of `inputs`, None where nothing reached it)."""
+    pending: dict[Any, Any] = {}
+    roots: list[Any] = []
+    for tensor, grad in zip(outputs, grad_outputs, strict=True):
+        target = edge(tensor)
+        if target is None:
+            raise RuntimeError(
+                "element 0 of tensors does not require grad and does not have a grad_fn"
+            )
+        roots.append(target)
+        if grad is None:
+            if tensor._data.size != 1:
+                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+            grad = ones_like(tensor)
+        else:
+            grad = fit(grad, tensor, "grad_outputs")
+        _add(pending, target, grad)
+
+    wanted: dict[Any, list[int]] = {}
+    if inputs is not None:
+        for position, tensor in enumerate(inputs):
+            if tensor._view is not None:
+                refresh(tensor)
+            wanted.setdefault(tensor._node or tensor, []).append(position)
+    captured: list[Any] = [None] * (len(inputs) if inputs is not None else 0)
+
+    nodes = _reachable(roots)
+    if inputs is not None:
+        nodes = _leading_to(nodes, wanted)
+    nodes.sort(key=_by_order, reverse=True)
+
+    previous = mode.enabled
+    mode.enabled = create_graph
+    try:
+        for node in nodes:
+            grad = pending.pop(node, None)
+            if grad is None:
+                continue
+            if node.pre_hooks is not None and type(grad) is not list:
+                for hook in tuple(node.pre_hooks.values()):
+                    changed = hook(grad)
+                    if changed is not None:
+                        grad = changed
+            if node in wanted:
+                for position in wanted[node]:
+                    if capture:
+                        captured[position] = grad
+                    else:
+                        _keep(inputs[position], grad)  # type: ignore[index]
+            _step(node, grad, pending, retain_graph)
+    except BaseException:
+        if not retain_graph:
+            for node in nodes:
+                node.saved = None
+        raise
+    finally:
+        mode.enabled = previous
+
+    for target, grad in pending.items():
+        if isinstance(target, Node):
+            continue
+        if inputs is None:
+            _to_leaf(target, grad, create_graph)
+        elif target in wanted:
+            for position in wanted[target]:
+                if capture:
+                    captured[position] = _hooked(target, grad)
+                else:
+                    _to_leaf(target, grad, create_graph)
+    return captured
+
+
+def _reachable(roots: list[Any]) -> list[Node]:
+    seen: set[int] = set()
+    found: list[Node] = []
+    stack = [root for root in roots if isinstance(root, Node)]
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        found.append(node)
+        for target in node.edges:
+            if target is not None and isinstance(target, Node) and id(target) not in seen:
+                stack.append(target)
+    return found
+
+
+def _leading_to(nodes: list[Node], wanted: dict[Any, list[int]]) -> list[Node]:
+    """The nodes through which a gradient has to pass to reach one of the wanted inputs."""
+    useful: set[Any] = set()
+    for node in sorted(nodes, key=_by_order):
+        if node in wanted or any(t in useful or t in wanted for t in node.edges if t is not None):
+            useful.add(node)
+    return [node for node in nodes if node in useful]
+
+
+def _step(node: Node, grad: Any, pending: dict[Any, Any], retain_graph: bool) -> None:
+    """Run one node's rule and hand its gradients on."""
+    if type(node) is Output:
+        parent = node.edges[0]
+        grads = pending.get(parent)
+        if grads is None:
+            grads = pending[parent] = [None] * parent.outputs
+        grads[node.index] = grad
+        return
+    if node.trace is None:
+        results = node.rule(node, grad)
+    else:
+        results = _traced(node, grad)
+    if not retain_graph:
+        node.saved = None
+    if node.hooks is not None:
+        if type(results) is not tuple:
+            results = (results,)
+        for hook in tuple(node.hooks.values()):
+            changed = hook(results, (grad,) if type(grad) is not list else tuple(grad))
+            if changed is not None:
+                results = changed if isinstance(changed, tuple) else (changed,)
+    if type(results) is not tuple:
+        results = (results,)
+    for target, result in zip(node.edges, results, strict=True):
+        if target is not None and result is not None:
+            held = pending.get(target)
+            pending[target] = result if held is None else accumulate(held, result)
+
+
+def _add(pending: dict[Any, Any], target: Any, grad: Any) -> None:
+    if isinstance(target, Output):
+        held = pending.get(target)
+        pending[target] = grad if held is None else accumulate(held, grad)
+        return
+    held = pending.get(target)
+    pending[target] = grad if held is None else accumulate(held, grad)
+
+
+def _traced(node: Node, grad: Any) -> Any:
+    """Run a rule under anomaly detection: failures and NaN name the forward line."""
+    message = (
+        f"Error detected in {node.name}. Traceback of forward call that caused the error:\n"
+        + "".join(node.trace or ())
+    )
+    try:
+        results = node.rule(node, grad)
+    except Exception:
+        warnings.warn(message, stacklevel=2)
+        raise
+    if mode.check_nan:
+        listed = results if type(results) is tuple else (results,)
+        for position, result in enumerate(listed):
+            if result is not None and has_nan(result):
+                warnings.warn(message, stacklevel=2)
+                raise RuntimeError(
+                    f"Function '{node.name}' returned nan values in its {position}th output."
+                )
+    return results
+
+
+def _hooked(leaf: Variable, grad: Any) -> Any:
+    if leaf._hooks:
+        for hook in tuple(leaf._hooks.values()):
+            changed = hook(grad)
+            if changed is not None:
+                grad = changed
+    return grad
+
+
+def _to_leaf(leaf: Any, grad: Any, create_graph: bool) -> None:
+    grad = _hooked(leaf, grad)
+    held = leaf._grad
+    if held is None:
+        leaf._grad = grad if create_graph else own(grad)
+    elif create_graph:
+        leaf._grad = held + grad
+    else:
+        held.add_(grad)
+    after = leaf.__dict__.get("_post_accumulate_hooks") if leaf.__dict__ else None
+    if after:
+        for hook in tuple(after.values()):
+            hook(leaf)
+
+
+def _keep(tensor: Any, grad: Any) -> None:
+    held = tensor._grad
+    tensor._grad = own(grad) if held is None else held + grad
+
+
+def shared(grad: Any) -> bool:
+    """Whether somebody besides the engine holds this gradient's memory."""
+    return sys.getrefcount(grad) > 4

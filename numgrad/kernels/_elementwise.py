@@ -1,0 +1,338 @@
+"""From one scalar function to the CPU loop over arrays of any layout.
+
+`Elementwise` holds a scalar function of the table in `elementwise.py`, its derivatives, and its
+compiled loops, one for each dtype. The loop is one vectorised pass over blocks: an operand that is
+C-contiguous and has the output's shape is read where it lies; any other (broadcast, strided, a
+single number) is first gathered into a block-sized buffer on the stack, and an output that is not
+contiguous is scattered from one. So every layout is right, and the scalar function is compiled once.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from numba import njit
+from numba.np.numpy_support import from_dtype
+
+from . import _cache
+from ._contract import (
+    OPTIONS,
+    PARALLEL_WORK,
+    RANGE,
+    _compile_lock,
+    element_count,
+    launcher,
+    native_address,
+)
+from ._native import (
+    ARRAY_DATA,
+    ARRAY_FLAGS,
+    ARRAY_NDIM,
+    ARRAY_SHAPE,
+    ARRAY_STRIDES,
+    C_CONTIGUOUS,
+    as_pointer,
+    get,
+    load_int32,
+    load_int64,
+    pointer_at,
+    put,
+    stack_buffer,
+)
+from ._scalar import ScalarFunction, scalar_function
+
+BLOCK = 512  # elements gathered at a time: the buffers of three float64 operands stay in L1
+
+DENSE, SINGLE, STRIDED = 0, 1, 2
+_MAX_DIMS = 64  # NumPy's limit
+
+
+@njit(**OPTIONS)
+def layout_of(operand, out):
+    """How the array object at `operand` lies beside the output it is broadcast to."""
+    count = element_count(operand)
+    if count == element_count(out) and load_int32(operand + ARRAY_FLAGS) & C_CONTIGUOUS:
+        return DENSE
+    return SINGLE if count == 1 else STRIDED
+
+
+@njit(**OPTIONS)
+def _walk(array, out, start, index, strides):
+    """Set `index` to the position of flat element `start` of `out`, and `strides` to the byte
+    strides of `array` broadcast to it; the byte offset of that element is the result."""
+    ndim = load_int32(out + ARRAY_NDIM)
+    lead = ndim - load_int32(array + ARRAY_NDIM)
+    shape, own_shape = load_int64(out + ARRAY_SHAPE), load_int64(array + ARRAY_SHAPE)
+    own_strides = load_int64(array + ARRAY_STRIDES)
+    offset = 0
+    rest = start
+    for axis in range(ndim - 1, -1, -1):
+        size = load_int64(shape + 8 * axis)
+        stride = 0
+        if axis >= lead and load_int64(own_shape + 8 * (axis - lead)) != 1:
+            stride = load_int64(own_strides + 8 * (axis - lead))
+        index[axis] = rest % size
+        rest //= size
+        strides[axis] = stride
+        offset += index[axis] * stride
+    return offset
+
+
+@njit(**OPTIONS)
+def _advance(out, index, strides, axis, offset):
+    """Step `index` past the end of its last axis; the new byte offset."""
+    shape = load_int64(out + ARRAY_SHAPE)
+    while axis >= 0 and index[axis] >= load_int64(shape + 8 * axis):
+        offset -= index[axis] * strides[axis]
+        index[axis] = 0
+        axis -= 1
+        if axis >= 0:
+            index[axis] += 1
+            offset += strides[axis]
+    return offset
+
+
+@njit(**OPTIONS)
+def gather(array, out, start, count, buffer, dtype):
+    """buffer[k] = element start + k of `array` broadcast to the shape of `out`."""
+    index = stack_buffer(numba.int64, 64)
+    strides = stack_buffer(numba.int64, 64)
+    offset = _walk(array, out, start, index, strides)
+    data = load_int64(array + ARRAY_DATA)
+    last = load_int32(out + ARRAY_NDIM) - 1
+    size = load_int64(load_int64(out + ARRAY_SHAPE) + 8 * last) if last >= 0 else 1
+    stride = strides[last] if last >= 0 else 0
+    done = 0
+    while done < count:
+        run = min(count - done, size - index[last]) if last >= 0 else 1
+        source = data + offset
+        if stride == buffer_itemsize(buffer):
+            packed = as_pointer(source, dtype)
+            for k in range(run):
+                put(buffer, done + k, get(packed, k))
+        elif stride == 0:
+            value = get(as_pointer(source, dtype), 0)
+            for k in range(run):
+                put(buffer, done + k, value)
+        else:
+            for k in range(run):
+                put(buffer, done + k, get(as_pointer(source + k * stride, dtype), 0))
+        done += run
+        if last >= 0:
+            index[last] += run
+            offset = _advance(out, index, strides, last, offset + run * stride)
+
+
+@njit(**OPTIONS)
+def scatter(out, start, count, buffer, dtype):
+    """Element start + k of `out` = buffer[k]."""
+    index = stack_buffer(numba.int64, 64)
+    strides = stack_buffer(numba.int64, 64)
+    offset = _walk(out, out, start, index, strides)
+    data = load_int64(out + ARRAY_DATA)
+    last = load_int32(out + ARRAY_NDIM) - 1
+    for k in range(count):
+        put(as_pointer(data + offset, dtype), 0, get(buffer, k))
+        if last >= 0:
+            index[last] += 1
+            offset = _advance(out, index, strides, last, offset + strides[last])
+
+
+@numba.extending.intrinsic
+def buffer_itemsize(typingctx, pointer):
+    def codegen(context, builder, signature, args):
+        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
+        return context.get_constant(numba.types.int64, size)
+
+    return numba.types.int64(pointer), codegen
+
+
+class Elementwise:
+    """An elementwise kernel: `kernel(x, ..., out)` on NumPy arrays of any layout.
+
+    `function` is the scalar function (usable in `@njit` code), `addresses[dtype]` the machine code
+    of the loop for arrays of that dtype, `derivatives[name]` the elementwise kernel of the gradient
+    for the input `name`; its own inputs are named `grad`, inputs of this function, or `out`.
+    """
+
+    def __init__(self, function: ScalarFunction, result: Any = None) -> None:
+        self.function = function
+        self.name = function.name
+        self.__name__ = function.name
+        self.__doc__ = function.__doc__
+        signature = inspect.signature(function.py_func)
+        self.inputs = list(signature.parameters)
+        #: The dtype of each input and, last, of the output; None stands for T.
+        self.dtypes: list[np.dtype | None] = [
+            None if p.annotation is p.empty else np.dtype(p.annotation)
+            for p in signature.parameters.values()
+        ] + [None if result is None else np.dtype(result)]
+        self.derivatives: dict[str, Elementwise] = {}
+        self.addresses: dict[np.dtype, int] = {}
+
+    def __fingerprint__(self) -> tuple:
+        return (self.function, *self.dtypes)
+
+    def __repr__(self) -> str:
+        return f"<elementwise kernel {self.name}({', '.join(self.inputs)})>"
+
+    def backward(self, *names: str) -> Callable[[Callable], Elementwise]:
+        """Declare the derivative for an input (by default the only one), or for several alike."""
+
+        def declare(function: Callable) -> Elementwise:
+            scalar = function if isinstance(function, ScalarFunction) else scalar_function(function)
+            if scalar.name in ("_", "<lambda>"):
+                scalar.name = f"{self.name}_backward" + (f"_{names[0]}" if names else "")
+            derivative = Elementwise(scalar)
+            known = {"grad", "out", *self.inputs}
+            if not set(derivative.inputs) <= known:
+                raise TypeError(f"{scalar.name}: parameters must be among {sorted(known)}")
+            for name in names or (self.inputs[0],):
+                if name not in self.inputs:
+                    raise TypeError(f"{self.name} has no input {name!r}")
+                self.derivatives[name] = derivative
+            for position, name in enumerate(derivative.inputs):
+                if name in self.inputs:
+                    derivative.dtypes[position] = self.dtypes[self.inputs.index(name)]
+            return derivative
+
+        return declare
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The loop as Python, before Numba compiles it."""
+        count = len(self.inputs)
+        numbers = range(count)
+        lines = ["def trampoline(begin, end, items):"]
+        lines += [f"    x{k} = load_int64(items + {8 * k})" for k in range(count + 1)]
+        lines += [f"    layout{k} = layout_of(x{k}, x{count})" for k in range(count + 1)]
+        lines += [
+            f"    data{k} = as_pointer(load_int64(x{k} + ARRAY_DATA), dtype{k})"
+            for k in range(count + 1)
+        ]
+        lines += [f"    buffer{k} = stack_buffer(dtype{k}, {BLOCK})" for k in range(count + 1)]
+        dense = " and ".join(f"layout{k} == DENSE" for k in range(count + 1))
+        lines += [
+            f"    block = max(end - begin, 1) if {dense} else {BLOCK}",
+            "    filled = min(block, end - begin)",
+        ]
+        for k in numbers:
+            lines += [
+                f"    if layout{k} == SINGLE:",
+                f"        value{k} = get(data{k}, 0)",
+                "        for i in range(filled):",
+                f"            put(buffer{k}, i, value{k})",
+            ]
+        lines += ["    for start in range(begin, end, block):"]
+        lines += ["        count = min(block, end - start)"]
+        for k in numbers:
+            lines += [
+                f"        p{k} = buffer{k}",
+                f"        if layout{k} == DENSE:",
+                f"            p{k} = pointer_at(data{k}, start)",
+                f"        elif layout{k} == STRIDED:",
+                f"            gather(x{k}, x{count}, start, count, buffer{k}, dtype{k})",
+            ]
+        arguments = ", ".join(f"get(p{k}, i)" for k in numbers)
+        lines += [
+            f"        target = buffer{count}",
+            f"        if layout{count} == DENSE:",
+            f"            target = pointer_at(data{count}, start)",
+            "        for i in range(count):",
+            f"            put(target, i, function({arguments}))",
+            f"        if layout{count} != DENSE:",
+            f"            scatter(x{count}, start, count, buffer{count}, dtype{count})",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def compile(self, dtype: Any) -> int:
+        """Compile for T = `dtype` (or load from the disk cache); the address of the machine code."""
+        dtype = np.dtype(dtype)
+        with _compile_lock:
+            if dtype in self.addresses:
+                return self.addresses[dtype]
+            scope: dict[str, Any] = dict(_SCOPE, function=self.function)
+            for position, fixed in enumerate(self.dtypes):
+                kind = fixed if fixed is not None else dtype
+                scope[f"dtype{position}"] = getattr(numba, _numba_name(kind))
+            exec(compile(self.source, f"<numgrad kernel {self.name}>", "exec"), scope)
+            trampoline = scope["trampoline"]
+            key = _cache.key(
+                _cache.fingerprint(trampoline), (dtype.str, [str(d) for d in self.dtypes])
+            )
+            address = native_address(trampoline, RANGE, (self.name, dtype.name), key)
+            self.addresses[dtype] = address
+            return address
+
+    def __call__(self, *arrays: np.ndarray) -> None:
+        if len(arrays) != len(self.inputs) + 1:
+            raise TypeError(
+                f"{self.name} takes {len(self.inputs) + 1} arrays "
+                f"({', '.join(self.inputs)}, out), got {len(arrays)}"
+            )
+        names = [*self.inputs, "out"]
+        dtype: np.dtype | None = None
+        out = arrays[-1]
+        for name, value, fixed in zip(names, arrays, self.dtypes, strict=True):
+            if not isinstance(value, np.ndarray):
+                raise TypeError(f"{self.name}: {name} must be a NumPy array, got {type(value)}")
+            expected = fixed
+            if expected is None:
+                expected = dtype = dtype or value.dtype
+            if value.dtype != expected:
+                raise TypeError(
+                    f"{self.name}: {name} must have dtype {expected}, got {value.dtype}"
+                )
+            if np.broadcast_shapes(value.shape, out.shape) != out.shape:
+                raise ValueError(
+                    f"{self.name}: {name} of shape {value.shape} does not broadcast to "
+                    f"the output's shape {out.shape}"
+                )
+        if not out.flags.writeable:
+            raise ValueError(f"{self.name}: out is read-only")
+        if dtype is None:
+            dtype = np.dtype(np.float32)
+        address = self.addresses.get(dtype) or self.compile(dtype)
+        n = out.size
+        if n < PARALLEL_WORK:
+            launcher.serial(address, n, arrays)
+        else:
+            launcher.parallel(address, n, n, arrays)
+
+
+_SCOPE: dict[str, Any] = {
+    "as_pointer": as_pointer,
+    "load_int64": load_int64,
+    "layout_of": layout_of,
+    "gather": gather,
+    "scatter": scatter,
+    "stack_buffer": stack_buffer,
+    "pointer_at": pointer_at,
+    "get": get,
+    "put": put,
+    "ARRAY_DATA": ARRAY_DATA,
+    "DENSE": DENSE,
+    "SINGLE": SINGLE,
+    "STRIDED": STRIDED,
+}
+
+
+def _numba_name(dtype: np.dtype) -> str:
+    return "boolean" if dtype.kind == "b" else str(from_dtype(dtype))
+
+
+def elementwise(function: Callable | ScalarFunction | None = None, *, result: Any = None):
+    """Make an elementwise kernel of a scalar function.
+
+    Inputs have the kernel's dtype T unless annotated with another (`condition: np.bool_`);
+    `result` fixes the output's dtype (comparisons: `np.bool_`).
+    """
+    if function is None:
+        return lambda f: elementwise(f, result=result)
+    scalar = function if isinstance(function, ScalarFunction) else scalar_function(function)
+    return Elementwise(scalar, result)

@@ -1,0 +1,634 @@
+"""How an operation is made: type rules, launching, recording, `out=` and in-place forms.
+
+`unary`, `binary` and `nary` turn a kernel of the elementwise table into a function on tensors.
+Structured operations compute their result with `launch` and `empty` and call `tape.record`.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .. import device as devices
+from ..autograd import tape
+from ..autograd.tape import Variable, mode, needs_grad, record, unpack, wrap
+from ..device import cpu
+from ..dtypes import (
+    BOOL,
+    FLOAT32,
+    FROM_NUMPY,
+    INT64,
+    as_numpy_dtype,
+    category,
+    get_default_dtype,
+    promote,
+)
+from ..kernels import elementwise as table
+from ..kernels._elementwise import Elementwise
+
+Tensor = Variable
+
+_ndarray = np.ndarray
+_launch, _empty = cpu.launch, cpu.empty
+
+
+# ---------------------------------------------------------------- memory and launching
+
+
+def empty(shape: Any, dtype: np.dtype, like: Any = None) -> Any:
+    """New memory on the device of the array `like` (the CPU by default)."""
+    if like is None or type(like) is _ndarray:
+        return _empty(shape, dtype)
+    return devices.of(like).empty(shape, dtype, like)
+
+
+def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int | None = None) -> None:
+    """Run a kernel over `n` work items on the device that holds its arguments.
+
+    `arguments` are arrays, Python floats and tuples of arrays, in the kernel's order; `work` is
+    the number of elements touched (default n), which decides between serial and parallel.
+    """
+    first = arguments[0]
+    if type(first) is _ndarray or type(first) is tuple or type(first) is float:
+        _launch(kernel, dtype, n, arguments, n if work is None else work)
+    else:
+        devices.of(first).launch(kernel, dtype, n, arguments, n if work is None else work)
+
+
+def dense(data: Any) -> Any:
+    """The array itself where it is C-contiguous, else a C-contiguous copy."""
+    if type(data) is _ndarray:
+        return data if data.flags.c_contiguous else copy_array(data, data.dtype)
+    return devices.of(data).dense(data)
+
+
+def copy_array(data: Any, dtype: np.dtype) -> Any:
+    """A new C-contiguous array with the same elements, converted to `dtype`."""
+    out = empty(data.shape, dtype, data)
+    launch(table.copy[dtype], data.dtype, out.size, (data, out))
+    return out
+
+
+def assign(target: Any, source: Any) -> None:
+    """target[...] = source, with broadcasting and conversion; overlapping memory is safe."""
+    if source.dtype is target.dtype and type(target) is _ndarray and np.may_share_memory(
+        target, source
+    ):
+        source = copy_array(source, source.dtype)
+    launch(table.copy[target.dtype], source.dtype, target.size, (source, target))
+
+
+# ----------------------------------------------------------------------- numbers
+
+
+_numbers: dict[tuple, np.ndarray] = {}
+
+
+def number(value: Any, dtype: np.dtype) -> np.ndarray:
+    """A read-only 0-d array with this value, kept for the next time."""
+    key = (value, dtype)
+    array = _numbers.get(key)
+    if array is None or value == 0:  # 0.0 and -0.0 are the same key
+        if dtype.kind in "iu" and type(value) is int:
+            array = np.array(value).astype(dtype) if abs(value) < 1 << 63 else _too_large(value)
+        else:
+            array = np.array(value, dtype)
+        array.flags.writeable = False
+        if len(_numbers) > 4096:
+            _numbers.clear()
+        _numbers[key] = array
+    return array
+
+
+def _too_large(value: int) -> Any:
+    raise RuntimeError(f"value cannot be converted to type int64_t without overflow: {value}")
+
+
+_NUMBERS = (bool, int, float, np.generic)
+
+
+def number_dtype(value: Any) -> np.dtype:
+    """The dtype of a Python number where nothing else decides."""
+    if isinstance(value, (bool, np.bool_)):
+        return BOOL
+    if isinstance(value, (int, np.integer)):
+        return INT64
+    return get_default_dtype().numpy
+
+
+def result_dtype(operands: Sequence[Any]) -> np.dtype:
+    """PyTorch's promotion: tensors with dimensions, then 0-d tensors, then Python numbers; a
+    later group only counts where its category (bool, int, float) is higher."""
+    result: np.dtype | None = None
+    for rank in (0, 1, 2):
+        group: np.dtype | None = None
+        for operand in operands:
+            if isinstance(operand, Variable):
+                if (0 if operand._data.ndim else 1) != rank:
+                    continue
+                dtype = operand._data.dtype
+            elif rank == 2:
+                dtype = number_dtype(operand)
+            else:
+                continue
+            group = dtype if group is None else promote(group, dtype)
+        if group is not None:
+            if result is None:
+                result = group
+            elif category(group) > category(result):
+                result = promote(result, group) if rank == 1 and group.kind != "f" else group
+                if rank == 2 and group.kind == "f":
+                    result = get_default_dtype().numpy
+    assert result is not None
+    return result
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a Python (or NumPy) number."""
+    return isinstance(value, _NUMBERS)
+
+
+def float_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype itself if it is floating, else the default one."""
+    return dtype if dtype.kind == "f" else get_default_dtype().numpy
+
+
+def check_tensor(value: Any, function: str, name: str, position: int = 1) -> Any:
+    """The value, if it is a tensor; else PyTorch's TypeError."""
+    if isinstance(value, Variable):
+        return value
+    raise TypeError(
+        f"{function}(): argument '{name}' (position {position}) must be Tensor, "
+        f"not {type(value).__name__}"
+    )
+
+
+def check_same_device(*arrays: Any) -> None:
+    """Raise PyTorch's error unless all arrays lie on one device."""
+    found = list(dict.fromkeys("cpu" if type(a) is _ndarray else str(a.device) for a in arrays))
+    if len(found) > 1:
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{found[0]} and {found[1]}!"
+        )
+
+
+def normalize_dim(dim: int, ndim: int) -> int:
+    """A non-negative dimension number; IndexError with PyTorch's sentence if out of range."""
+    bound = max(ndim, 1)
+    if not -bound <= dim < bound:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-bound}, {bound - 1}], "
+            f"but got {dim})"
+        )
+    return dim + bound if dim < 0 else dim
+
+
+def broadcast_shapes(*shapes: tuple) -> tuple:
+    """The shape to which all broadcast; PyTorch's RuntimeError where there is none."""
+    result: tuple = ()
+    for shape in shapes:
+        if shape == result:
+            continue
+        if len(shape) > len(result):
+            longer, shorter = shape, result
+        else:
+            longer, shorter = result, shape
+        merged = list(longer)
+        lead = len(longer) - len(shorter)
+        for k, size in enumerate(shorter):
+            own = merged[lead + k]
+            if own == size or size == 1:
+                continue
+            if own != 1:
+                a, b = result[k - len(shorter)], shape[k - len(shorter)]
+                raise RuntimeError(
+                    f"The size of tensor a ({a}) must match the size of tensor b ({b}) at "
+                    f"non-singleton dimension {lead + k}"
+                )
+            merged[lead + k] = size
+        result = tuple(merged)
+    return result
+
+
+def sum_to(grad: Any, shape: tuple) -> Any:
+    """Sum a gradient over the dimensions that broadcasting added, back to `shape`."""
+    from .reduction import sum
+
+    lead = grad._data.ndim - len(shape)
+    own = grad._data.shape
+    dims = [*range(lead)] + [
+        lead + k for k, size in enumerate(shape) if size == 1 and own[lead + k] != 1
+    ]
+    if dims:
+        grad = sum(grad, dims, keepdim=True)
+    if lead:
+        from .views import reshape
+
+        grad = reshape(grad, shape)
+    return grad
+
+
+# --------------------------------------------------------------------- out= and in place
+
+
+def write_out(out: Any, result: Any) -> Any:
+    """Put a result into the tensor given as `out`, as PyTorch does, and return that."""
+    if not isinstance(out, Variable):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if mode.enabled and (out._requires_grad or result._requires_grad):
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one "
+            "of the arguments requires grad."
+        )
+    target, source = out._data, result._data
+    if category(source.dtype) > category(target.dtype):
+        raise RuntimeError(
+            f"result type {type_name(source.dtype)} can't be cast to the desired output type "
+            f"{type_name(target.dtype)}"
+        )
+    if target.shape != source.shape:
+        if target.size:
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape "
+                f"{list(target.shape)}, which does not match the required output shape "
+                f"{list(source.shape)}.",
+                stacklevel=3,
+            )
+        out._data = target = empty(source.shape, target.dtype, target)
+    assign(target, source)
+    tape.bump(out)
+    return out
+
+
+_TYPE_NAMES = {
+    "float32": "Float",
+    "float64": "Double",
+    "int64": "Long",
+    "int32": "Int",
+    "int16": "Short",
+    "int8": "Char",
+    "uint8": "Byte",
+    "bool": "Bool",
+}
+
+
+def type_name(dtype: np.dtype) -> str:
+    """PyTorch's old name of a dtype, which its error messages use: Float, Long …"""
+    return _TYPE_NAMES[dtype.name]
+
+
+def inplace(operation: Callable, name: str | None = None) -> Callable:
+    """The in-place form of an operation: `add_` from `add`."""
+    name = name or operation.__name__ + "_"
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        tape.check_inplace(self)
+        _check_overlap(self)
+        before = tape.alias(self) if mode.enabled else self
+        result = operation(before, *args, **kwargs)
+        overwrite(self, result, name)
+        return self
+
+    functools.update_wrapper(method, operation)
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of `{operation.__name__}`."
+    return method
+
+
+def _check_overlap(tensor: Any) -> None:
+    data = tensor._data
+    if 0 in data.strides and any(
+        n > 1 and s == 0 for n, s in zip(data.shape, data.strides, strict=True)
+    ):
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a "
+            "single memory location. Please clone() the tensor before performing the operation."
+        )
+
+
+def overwrite(tensor: Any, result: Any, name: str) -> None:
+    """Write an operation's result into a tensor and give the tensor its history."""
+    target, source = tensor._data, result._data
+    if target.shape != source.shape:
+        raise RuntimeError(
+            f"output with shape {list(target.shape)} doesn't match the broadcast shape "
+            f"{list(source.shape)}"
+        )
+    if category(source.dtype) > category(target.dtype):
+        raise RuntimeError(
+            f"result type {type_name(source.dtype)} can't be cast to the desired output type "
+            f"{type_name(target.dtype)}"
+        )
+    launch(table.copy[target.dtype], source.dtype, target.size, (source, target))
+    tape.bump(tensor)
+    if mode.enabled and (tensor._requires_grad or result._requires_grad):
+        if source.dtype != target.dtype and result._requires_grad:
+            result = cast(result, target.dtype)
+        tape.adopt(tensor, result)
+
+
+# ------------------------------------------------------------------------ conversion
+
+
+def cast(tensor: Any, dtype: np.dtype) -> Any:
+    """The tensor with elements of another dtype (itself if it has it)."""
+    data = tensor._data
+    if data.dtype == dtype:
+        return tensor
+    result = wrap(copy_array(data, dtype))
+    if dtype.kind == "f" and needs_grad(tensor):
+        record(result, "ToCopyBackward0", _cast_backward, (tensor,), (), data.dtype)
+    return result
+
+
+def _cast_backward(node: Any, grad: Any) -> Any:
+    return cast(grad, node.context)
+
+
+# -------------------------------------------------------------------- elementwise
+
+
+def node_name(name: str) -> str:
+    """`AddBackward0` for `add`, `FloorDivideBackward0` for `floor_divide`."""
+    return "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+
+
+_identity = table.identity
+
+
+def derive(derivative: Elementwise, values: list, shape: tuple) -> Any:
+    """A gradient by its derivative kernel; traced on tensors where it must be differentiable."""
+    if mode.enabled:
+        for value in values:
+            if value._requires_grad:
+                return derivative.function(*values)
+    arrays = [value._data for value in values]
+    dtype = arrays[0].dtype
+    out = empty(shape, dtype, arrays[0])
+    n = out.size
+    launch(derivative, dtype, n, (*arrays, out), n)
+    return wrap(out)
+
+
+def unary(kernel: Elementwise, name: str, *, floating: bool = False, integers: Any = None) -> Any:
+    """The function on tensors of a kernel with one input.
+
+    With `floating`, integers are computed in the default float dtype; `integers` is a kernel that
+    takes their place otherwise, or "same" for an operation that leaves them as they are.
+    """
+    node = node_name(name)
+    result_type = kernel.dtypes[-1]
+    ((input_name, derivative),) = kernel.derivatives.items() or (("", None),)
+    if derivative is not None:
+        saved_names = [n for n in derivative.inputs if n != "grad"]
+        grad_at = derivative.inputs.index("grad") if "grad" in derivative.inputs else 0
+        passes = derivative.function is _identity
+        keeps_input, keeps_output = input_name in saved_names, "out" in saved_names
+
+    def rule(self: Any, grad: Any) -> Any:
+        if passes:
+            return grad
+        values = unpack(self) if saved_names else []
+        values.insert(grad_at, grad)
+        return derive(derivative, values, grad._data.shape)
+
+    def operation(input: Any, *, out: Any = None) -> Any:
+        try:
+            x = input._data
+        except AttributeError:
+            raise check_tensor(input, name, "input") from None
+        dtype = x.dtype
+        chosen = kernel
+        if dtype.kind != "f":
+            if floating:
+                input = cast(input, get_default_dtype().numpy)
+                x = input._data
+                dtype = x.dtype
+            elif integers is not None:
+                if integers == "same":
+                    return input.clone() if out is None else write_out(out, input)
+                if dtype.kind == "b":
+                    _no_bool(name)
+                chosen = integers
+        data = empty(x.shape, result_type or dtype, x)
+        n = data.size
+        launch(chosen, dtype, n, (x, data), n)
+        result = wrap(data)
+        if derivative is not None and (input._requires_grad or input._view is not None):
+            if needs_grad(input) and dtype.kind == "f":
+                kept = (
+                    (input, result)
+                    if keeps_input and keeps_output
+                    else (input,)
+                    if keeps_input
+                    else (result,)
+                    if keeps_output
+                    else ()
+                )
+                record(result, node, rule, (input,), kept)
+        return result if out is None else write_out(out, result)
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = kernel.__doc__
+    return operation
+
+
+def _no_bool(name: str) -> None:
+    raise RuntimeError(f'"{name}" not implemented for \'Bool\'')
+
+
+def nary(kernel: Elementwise, name: str, *, floating: bool = False, result: Any = None) -> Any:
+    """The function on tensors and numbers of a kernel with any number of inputs."""
+    node = node_name(name)
+    count = len(kernel.inputs)
+    fixed = kernel.dtypes[:-1]
+    result_type = kernel.dtypes[-1]
+    derivatives = [kernel.derivatives.get(n) for n in kernel.inputs]
+    free = [k for k in range(count) if fixed[k] is None]
+    positions = {n: k for k, n in enumerate([*kernel.inputs, "out"])}
+    # What each derivative takes: positions among the inputs, `count` for the output, -1 for grad.
+    takes = [
+        None
+        if d is None
+        else [-1 if n == "grad" else positions[n] for n in d.inputs]
+        for d in derivatives
+    ]
+    passes = [d is not None and d.function is _identity for d in derivatives]
+
+    def rule(self: Any, grad: Any) -> tuple:
+        values = unpack(self) if self.saved != () else ()
+        results: list[Any] = []
+        shape = grad._data.shape
+        for k, (edge, own_shape) in enumerate(zip(self.edges, self.context, strict=True)):
+            derivative = derivatives[k]
+            if edge is None or derivative is None:
+                results.append(None)
+                continue
+            if passes[k]:
+                own = grad
+            else:
+                taken = [grad if p < 0 else values[p] for p in takes[k]]  # type: ignore[union-attr]
+                own = derive(derivative, taken, shape)
+            if own._data.shape != own_shape:
+                own = sum_to(own, own_shape)
+            results.append(own)
+        return tuple(results)
+
+    def finish(tensors: list, arrays: list, dtype: np.dtype, shape: tuple) -> Any:
+        data = empty(shape, result_type or dtype, arrays[0])
+        n = data.size
+        launch(kernel, dtype, n, (*arrays, data), n)
+        output = wrap(data)
+        if dtype.kind == "f" and needs_grad(*[t for t in tensors if t is not None]):
+            wanted: set[int] = set()
+            inputs: list[Any] = [None] * count
+            for k, tensor in enumerate(tensors):
+                if tensor is not None and tensor._requires_grad and derivatives[k] is not None:
+                    inputs[k] = tensor
+                    if not passes[k]:
+                        wanted.update(takes[k])  # type: ignore[arg-type]
+            if any(t is not None for t in inputs):
+                kept: tuple = ()
+                if wanted - {-1}:
+                    listed = [
+                        (tensors[k] if tensors[k] is not None else wrap(arrays[k]))
+                        if k in wanted
+                        else None
+                        for k in range(count)
+                    ]
+                    kept = (*listed, output if count in wanted else None)
+                shapes = tuple([a.shape for a in arrays])
+                record(output, node, rule, tuple(inputs), kept, shapes)
+        return output
+
+    def general(*operands: Any) -> Any:
+        dtype = result_dtype([operands[k] for k in free])
+        if floating and dtype.kind != "f":
+            dtype = get_default_dtype().numpy
+        tensors: list[Any] = []
+        arrays: list[Any] = []
+        for k, operand in enumerate(operands):
+            own = fixed[k] or dtype
+            if isinstance(operand, Variable):
+                if operand._data.dtype != own:
+                    operand = cast(operand, own)
+                tensors.append(operand)
+                arrays.append(operand._data)
+            elif isinstance(operand, _NUMBERS):
+                tensors.append(None)
+                arrays.append(number(operand, own))
+            else:
+                check_tensor(operand, name, kernel.inputs[k], k + 1)
+        first = next((a for a, t in zip(arrays, tensors, strict=True) if t is not None), arrays[0])
+        if type(first) is not _ndarray or any(type(a) is not _ndarray for a in arrays):
+            arrays = _to_one_device(arrays, tensors)
+        return finish(tensors, arrays, dtype, broadcast_shapes(*[a.shape for a in arrays]))
+
+    general.__name__ = general.__qualname__ = name
+    general.__doc__ = kernel.__doc__
+    general.finish = finish  # type: ignore[attr-defined]
+    return general
+
+
+def _to_one_device(arrays: list, tensors: list) -> list:
+    """Numbers and 0-d CPU tensors go along to the device of the others."""
+    away = next((a for a in arrays if type(a) is not _ndarray), None)
+    if away is None:
+        return arrays
+    module = devices.of(away)
+    arrays = [module.from_host(a, away) if type(a) is _ndarray and a.ndim == 0 else a for a in arrays]
+    check_same_device(*arrays)
+    return arrays
+
+
+def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Any:
+    """The function on tensors and numbers of a kernel with two inputs, with `out`."""
+    general = nary(kernel, name, floating=floating)
+    finish = general.finish
+    result_type = kernel.dtypes[-1]
+
+    def operation(input: Any, other: Any, *, out: Any = None) -> Any:
+        try:
+            x, y = input._data, other._data
+        except AttributeError:
+            if not isinstance(input, Variable) and not isinstance(other, Variable):
+                check_tensor(input, name, "input")
+            result = general(input, other)
+            return result if out is None else write_out(out, result)
+        dtype = x.dtype
+        if (
+            y.dtype is dtype
+            and (dtype.kind == "f" or not floating)
+            and type(x) is _ndarray
+            and type(y) is _ndarray
+        ):
+            shape = x.shape
+            if y.shape != shape:
+                shape = broadcast_shapes(shape, y.shape)
+            if (
+                input._requires_grad
+                or other._requires_grad
+                or input._view is not None
+                or other._view is not None
+            ) and mode.enabled:
+                result = finish([input, other], [x, y], dtype, shape)
+            else:
+                data = _empty(shape, result_type or dtype)
+                n = data.size
+                _launch(kernel, dtype, n, (x, y, data), n)
+                result = wrap(data)
+        else:
+            result = general(input, other)
+        return result if out is None else write_out(out, result)
+
+    operation.__name__ = operation.__qualname__ = name
+    operation.__doc__ = kernel.__doc__
+    operation.general = general  # type: ignore[attr-defined]
+    return operation
+
+
+def to_dtype(dtype: Any) -> np.dtype | None:
+    """NumPy's dtype of an optional `dtype=` argument."""
+    return None if dtype is None else as_numpy_dtype(dtype)
+
+
+__all__ = [
+    "FLOAT32",
+    "FROM_NUMPY",
+    "Tensor",
+    "assign",
+    "binary",
+    "broadcast_shapes",
+    "cast",
+    "check_same_device",
+    "check_tensor",
+    "copy_array",
+    "dense",
+    "derive",
+    "empty",
+    "float_dtype",
+    "inplace",
+    "is_number",
+    "launch",
+    "nary",
+    "needs_grad",
+    "node_name",
+    "normalize_dim",
+    "number",
+    "number_dtype",
+    "overwrite",
+    "record",
+    "result_dtype",
+    "sum_to",
+    "to_dtype",
+    "type_name",
+    "unary",
+    "unpack",
+    "wrap",
+    "write_out",
+]

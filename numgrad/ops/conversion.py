@@ -1,0 +1,151 @@
+"""Moving and converting tensors: dtype, device, filling, copying in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..autograd import tape
+from ..autograd.tape import mode
+from ..dtypes import CPU, as_numpy_dtype, device, dtype
+from ._core import (
+    Tensor,
+    _check_overlap,
+    assign,
+    cast,
+    check_tensor,
+    copy_array,
+    is_number,
+    needs_grad,
+    overwrite,
+    record,
+    wrap,
+)
+from .creation import fill_array
+from .views import clone, expand
+
+
+def to_device(tensor: Any, target: device) -> Any:
+    """A copy of the tensor on another device (itself if it is there)."""
+    if target.type == "cpu":
+        return tensor if tensor.device.type == "cpu" else tensor._data.device_module.to_host(tensor)
+    if target.type == "cuda":
+        raise RuntimeError(
+            "numgrad was asked for a CUDA device, and none is available here. "
+            "numgrad.cuda.is_available() tells beforehand: "
+            'device = "cuda" if numgrad.cuda.is_available() else "cpu"'
+        )
+    raise RuntimeError(f"numgrad has no device of type {target.type!r}: its devices are cpu, cuda")
+
+
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+    """The tensor with another dtype and/or device: `to(dtype)`, `to(device)`, `to(other)`.
+
+    >>> numgrad.tensor([1, 2]).to(numgrad.float32)
+    tensor([1., 2.])
+    """
+    wanted = kwargs.pop("dtype", None)
+    where = kwargs.pop("device", None)
+    copy = kwargs.pop("copy", False)
+    kwargs.pop("non_blocking", None)
+    kwargs.pop("memory_format", None)
+    if kwargs:
+        raise TypeError(f"to() received an invalid keyword argument {next(iter(kwargs))!r}")
+    for value in args:
+        if isinstance(value, dtype):
+            wanted = value
+        elif isinstance(value, Tensor):
+            wanted, where = value.dtype, value.device  # type: ignore[attr-defined]
+        elif isinstance(value, (device, str)) or (
+            isinstance(value, int) and not isinstance(value, bool)
+        ):
+            where = value
+        elif isinstance(value, type):
+            wanted = value
+        elif value is not None and not isinstance(value, bool):
+            raise TypeError(
+                f"to() received an invalid combination of arguments: got {value!r} of type "
+                f"{type(value).__name__}, expected a dtype, a device or a tensor"
+            )
+    result = self
+    if where is not None:
+        target = device(where)
+        if target.type != "cpu" or self.device.type != "cpu":  # type: ignore[attr-defined]
+            result = to_device(result, target)
+    if wanted is not None:
+        result = cast(result, as_numpy_dtype(wanted))
+    if copy and result is self:
+        result = clone(self)
+    return result
+
+
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Any:
+    """Copy the elements of `src` (broadcast, converted) into this tensor."""
+    check_tensor(src, "copy_", "other")
+    tape.check_inplace(self)
+    _check_overlap(self)
+    if src._data.shape != self._data.shape:
+        src = expand(src, self._data.shape)
+    assign(self._data, src._data)
+    tape.bump(self)
+    if mode.enabled and (self._requires_grad or needs_grad(src)):
+        tape.adopt(self, _history(self, src))
+    return self
+
+
+def _history(target: Any, src: Any) -> Any:
+    """A stand-in result: its history is the source's, its shape the target's."""
+    result = wrap(target._data)
+    if needs_grad(src):
+        record(result, "CopyBackwards", _copy_backward, (src,), (), src._data.dtype)
+    return result
+
+
+def _copy_backward(node: Any, grad: Any) -> Any:
+    return cast(grad, node.context)
+
+
+def fill_(self: Tensor, value: Any) -> Any:
+    """Set every element to a number (or to a 0-d tensor).
+
+    >>> numgrad.empty(2).fill_(3)
+    tensor([3., 3.])
+    """
+    if isinstance(value, Tensor):
+        if value._data.ndim:
+            raise RuntimeError(
+                "fill_ only supports 0-dimension value tensor but got tensor with "
+                f"{value._data.ndim} dimensions."
+            )
+        return copy_(self, value)
+    if not is_number(value):
+        raise TypeError(f"fill_(): argument 'value' must be Number, not {type(value).__name__}")
+    tape.check_inplace(self)
+    _check_overlap(self)
+    fill_array(self._data, value)
+    tape.bump(self)
+    if mode.enabled and self._requires_grad:
+        tape.adopt(self, wrap(self._data))
+    return self
+
+
+def zero_(self: Tensor) -> Any:
+    """Set every element to zero."""
+    return fill_(self, 0)
+
+
+def fill(input: Tensor, value: Any) -> Any:
+    """A tensor of the same shape, every element `value`."""
+    return fill_(clone(input), value)
+
+
+def set_data(tensor: Any, other: Any) -> None:
+    """`tensor.data = other`: new memory, same identity."""
+    tensor._data = other._data
+    tensor._counter = other._counter
+
+
+def to_numpy_copy(data: Any) -> Any:
+    return copy_array(data, data.dtype)
+
+
+_ = (CPU, overwrite)

@@ -1,0 +1,532 @@
+"""Making tensors: from data, filled with a value, sequences."""
+
+from __future__ import annotations
+
+import builtins
+import math
+import operator
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..dtypes import (
+    BOOL,
+    CPU,
+    FROM_NUMPY,
+    INT64,
+    as_numpy_dtype,
+    device,
+    dtype,
+    from_numpy_dtype,
+    get_default_dtype,
+)
+from ..kernels import elementwise as table
+from ._core import Tensor, cast, copy_array, is_number, launch, number, number_dtype, wrap
+
+
+def _place(data: np.ndarray, where: Any, requires_grad: builtins.bool) -> Any:
+    """A tensor on host memory, moved to a device, marked."""
+    tensor = wrap(data)
+    if where is not None and where is not CPU:
+        target = device(where)
+        if target.type != "cpu":
+            from .conversion import to_device
+
+            tensor = to_device(tensor, target)
+    if requires_grad:
+        tensor.requires_grad_(True)
+    return tensor
+
+
+def _infer(data: Any) -> np.ndarray:
+    """A NumPy array of nested Python data, in PyTorch's dtypes."""
+    if isinstance(data, np.ndarray):
+        from_numpy_dtype(data.dtype)
+        return np.array(data, order="C")
+    if isinstance(data, np.generic):
+        from_numpy_dtype(data.dtype)
+        return np.array(data)
+    if is_number(data):
+        return np.array(data, number_dtype(data))
+    if isinstance(data, (list, tuple, range)):
+        flat = _leaves(data)
+        shape = _shape_of(data, 0)
+        if flat and isinstance(flat[0], Tensor):
+            flat = [t.item() if isinstance(t, Tensor) else t for t in flat]
+        kind = number_dtype(False)
+        for value in flat:
+            own = value.dtype if isinstance(value, np.generic) else number_dtype(value)
+            if own.kind == "f":
+                kind = get_default_dtype().numpy if not isinstance(value, np.float64) else own
+                break
+            if own.kind != "b":
+                kind = INT64
+        if not flat:
+            kind = get_default_dtype().numpy
+        try:
+            return np.array(flat, kind).reshape(shape)
+        except OverflowError:
+            raise RuntimeError("Overflow when unpacking long long") from None
+    if hasattr(data, "__array__"):
+        return _infer(np.asarray(data))
+    if hasattr(data, "__iter__"):
+        raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
+    raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+
+
+def _leaves(data: Any) -> list:
+    if not isinstance(data, (list, tuple, range)):
+        if isinstance(data, (np.ndarray, Tensor)) and data.ndim:
+            return list(np.asarray(data).ravel())
+        if isinstance(data, str):
+            raise TypeError("new(): invalid data type 'str'")
+        if not (is_number(data) or isinstance(data, (Tensor, np.ndarray))):
+            raise RuntimeError(f"Could not infer dtype of {type(data).__name__}")
+        return [data.item() if isinstance(data, np.ndarray) else data]
+    if data and is_number(data[0]):
+        for item in data:
+            if not is_number(item):
+                break
+        else:
+            return list(data)
+    return [leaf for item in data for leaf in _leaves(item)]
+
+
+def _shape_of(data: Any, depth: int) -> tuple:
+    if isinstance(data, (np.ndarray, Tensor)):
+        return tuple(data.shape)
+    if not isinstance(data, (list, tuple, range)):
+        return ()
+    if len(data) == 0:
+        return (0,)
+    first = _shape_of(data[0], depth + 1)
+    for item in data:
+        own = _shape_of(item, depth + 1)
+        if own != first:
+            if len(own) != len(first):
+                if not own or not first:
+                    raise ValueError(
+                        f"expected sequence of length {first[0]} at dim {depth + 1} (got "
+                        f"{type(item).__name__})"
+                        if first
+                        else "only one element tensors can be converted to Python scalars"
+                    )
+            raise ValueError(
+                f"expected sequence of length {first[0] if first else 0} at dim {depth + 1} "
+                f"(got {own[0] if own else 0})"
+            )
+    return (len(data), *first)
+
+
+def tensor(
+    data: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    pin_memory: builtins.bool = False,
+) -> Any:
+    """A new tensor with a copy of the data: a number, nested sequences, a NumPy array.
+
+    Python ints become int64, floats the default dtype (float32), bools bool.
+
+    >>> numgrad.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    if isinstance(data, Tensor):
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach()"
+            ".clone() or sourceTensor.detach().clone().requires_grad_(True), rather than "
+            "torch.tensor(sourceTensor).",
+            UserWarning,
+            stacklevel=2,
+        )
+        copied = wrap(copy_array(data._data, data._data.dtype))
+        if dtype is not None:
+            copied = cast(copied, as_numpy_dtype(dtype))
+        if device is not None:
+            copied = copied.to(device)
+        return copied.requires_grad_(True) if requires_grad else copied
+    array = _infer(data)
+    if dtype is not None:
+        wanted = as_numpy_dtype(dtype)
+        if array.dtype != wanted:
+            if array.dtype.kind == "f" and is_number(data) is False and wanted.kind == "f":
+                array = np.array(data, wanted) if not isinstance(data, np.ndarray) else array
+            array = array.astype(wanted)
+    return _place(array, device, requires_grad)
+
+
+def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
+    """The data as a tensor, without a copy where that is possible.
+
+    >>> numgrad.as_tensor([1., 2.])
+    tensor([1., 2.])
+    """
+    if isinstance(data, Tensor):
+        result = data if dtype is None else cast(data, as_numpy_dtype(dtype))
+        return result if device is None else result.to(device)  # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray):
+        result = from_numpy(data)
+        result = result if dtype is None else cast(result, as_numpy_dtype(dtype))
+        return result if device is None else result.to(device)
+    return tensor(data, dtype=dtype, device=device)
+
+
+asarray = as_tensor
+
+
+def from_numpy(ndarray: np.ndarray) -> Any:
+    """A tensor on the memory of a NumPy array: writing to one changes the other.
+
+    >>> a = np.zeros(2, dtype=np.float32)
+    >>> numgrad.from_numpy(a).add_(1); a
+    tensor([1., 1.])
+    array([1., 1.], dtype=float32)
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    from_numpy_dtype(ndarray.dtype)
+    if not ndarray.dtype.isnative:
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion "
+            "between byte orders is currently not supported."
+        )
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not currently supported. (You can probably work around this by making "
+            "a copy of your array  with array.copy().)"
+        )
+    if not ndarray.flags.writeable:
+        warnings.warn(
+            "The given NumPy array is not writable, and PyTorch does not support non-writable "
+            "tensors. Writing to this tensor would change read-only memory: copy the array first.",
+            UserWarning,
+            stacklevel=2,
+        )
+    if type(ndarray) is not np.ndarray:
+        ndarray = ndarray.view(np.ndarray)
+    return wrap(ndarray)
+
+
+def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Any:
+    """A 0-d tensor; a float by default."""
+    return full((), s, dtype=dtype or get_default_dtype(), device=device)
+
+
+def as_size(args: Any, function: str = "size") -> tuple:
+    """A shape given as `f(2, 3)` or `f((2, 3))`, checked."""
+    if len(args) == 1 and not is_number(args[0]) and not isinstance(args[0], Tensor):
+        args = args[0]
+    try:
+        shape = tuple([operator.index(n) for n in args])
+    except TypeError:
+        raise TypeError(
+            f"{function}(): argument 'size' must be tuple of ints, but found element of type "
+            f"{type(next(n for n in args if not hasattr(n, '__index__'))).__name__}"
+        ) from None
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(
+                f"Trying to create tensor with negative dimension {n}: {list(shape)}"
+            )
+    return shape
+
+
+def _new(shape: tuple, dtype_: Any) -> np.ndarray:
+    return np.empty(shape, as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy)
+
+
+def fill_array(data: Any, value: Any) -> None:
+    """data[...] = value."""
+    launch(table.copy[data.dtype], data.dtype, data.size, (number(value, data.dtype), data))
+
+
+def empty(
+    *size: Any,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    pin_memory: builtins.bool = False,
+    out: Any = None,
+) -> Any:
+    """A tensor with memory that is not initialised.
+
+    >>> numgrad.empty(2, 3).shape
+    torch.Size([2, 3])
+    """
+    return _place(_new(as_size(size, "empty"), dtype), device, requires_grad)
+
+
+def zeros(
+    *size: Any,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    out: Any = None,
+) -> Any:
+    """A tensor of zeros.
+
+    >>> numgrad.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """
+    wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
+    return _into(out, _place(np.zeros(as_size(size, "zeros"), wanted), device, requires_grad))
+
+
+def ones(
+    *size: Any,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    out: Any = None,
+) -> Any:
+    """A tensor of ones.
+
+    >>> numgrad.ones(2, dtype=numgrad.int64)
+    tensor([1, 1])
+    """
+    data = _new(as_size(size, "ones"), dtype)
+    fill_array(data, 1)
+    return _into(out, _place(data, device, requires_grad))
+
+
+def _into(out: Any, result: Any) -> Any:
+    if out is None:
+        return result
+    from ._core import write_out
+
+    return write_out(out, result)
+
+
+def full(
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    out: Any = None,
+) -> Any:
+    """A tensor of this size, every element `fill_value`.
+
+    >>> numgrad.full((2,), 3.5)
+    tensor([3.5000, 3.5000])
+    """
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()  # type: ignore[attr-defined]
+    data = _new(as_size((size,), "full"), dtype or FROM_NUMPY[number_dtype(fill_value)])
+    fill_array(data, fill_value)
+    return _into(out, _place(data, device, requires_grad))
+
+
+def _like(
+    input: Tensor, dtype: Any, device: Any, requires_grad: builtins.bool, value: Any
+) -> Any:
+    source = input._data
+    wanted = as_numpy_dtype(dtype) if dtype else source.dtype
+    from . import _core
+
+    where = device if device is not None else None
+    data = _core.empty(source.shape, wanted, source if where is None else None)
+    if value is not None:
+        fill_array(data, value)
+    if where is not None and type(data) is np.ndarray:
+        return _place(data, where, requires_grad)
+    result = wrap(data)
+    return result.requires_grad_(True) if requires_grad else result
+
+
+def empty_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """`empty` with the shape, dtype and device of `input`."""
+    return _like(input, dtype, device, requires_grad, None)
+
+
+def zeros_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """`zeros` with the shape, dtype and device of `input`.
+
+    >>> numgrad.zeros_like(numgrad.tensor([1, 2]))
+    tensor([0, 0])
+    """
+    return _like(input, dtype, device, requires_grad, 0)
+
+
+def ones_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """`ones` with the shape, dtype and device of `input`.
+
+    >>> numgrad.ones_like(numgrad.tensor([1., 2.]))
+    tensor([1., 1.])
+    """
+    return _like(input, dtype, device, requires_grad, 1)
+
+
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """`full` with the shape, dtype and device of `input`.
+
+    >>> numgrad.full_like(numgrad.tensor([1, 2]), 7)
+    tensor([7, 7])
+    """
+    return _like(input, dtype, device, requires_grad, fill_value)
+
+
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+) -> Any:
+    """Ones on the diagonal, zeros elsewhere.
+
+    >>> numgrad.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    if n < 0 or (m is not None and m < 0):
+        raise RuntimeError(f"n must be greater or equal to 0, got {n if n < 0 else m}")
+    wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
+    return _place(np.eye(n, m, dtype=wanted), device, requires_grad)
+
+
+def arange(
+    start: Any,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+    out: Any = None,
+) -> Any:
+    """start, start + step, … below `end`; int64 where all three are ints.
+
+    >>> numgrad.arange(1, 4)
+    tensor([1, 2, 3])
+    >>> numgrad.arange(0, 1, 0.25)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500])
+    """
+    if end is None:
+        start, end = 0, start
+    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))  # type: ignore[attr-defined]
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError(
+            "upper bound and lower bound inconsistent with step sign"
+        )
+    if not all(math.isfinite(v) for v in (start, end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    integral = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
+    wanted = (
+        as_numpy_dtype(dtype) if dtype else INT64 if integral else get_default_dtype().numpy
+    )
+    if integral:
+        data = np.arange(start, end, step, dtype=INT64).astype(wanted, copy=False)
+    else:
+        count = math.ceil((end - start) / step)
+        data = (start + step * np.arange(count, dtype=np.float64)).astype(wanted)
+    return _into(out, _place(data, device, requires_grad))
+
+
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: builtins.bool = False,
+) -> Any:
+    """`steps` values from `start` to `end`, both included, at equal distances.
+
+    >>> numgrad.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
+    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))  # type: ignore[attr-defined]
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
+    if steps == 1:
+        data = np.full((1,), start, wanted)
+    else:
+        # Symmetric, as PyTorch computes it: from the start below the middle, else from the end.
+        kind = wanted.type if wanted.kind == "f" else np.float64
+        index = np.arange(steps)
+        width = kind((end - start) / (steps - 1)) if steps > 1 else kind(0)
+        data = np.where(
+            index < steps // 2,
+            kind(start) + width * index.astype(kind),
+            kind(end) - width * (steps - 1 - index).astype(kind),
+        ).astype(wanted)
+    return _place(data, device, requires_grad)
+
+
+def logspace(
+    start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None
+) -> Any:
+    """`steps` values from base^start to base^end, evenly spaced in the exponent."""
+    exponents = linspace(start, end, steps, dtype=FROM_NUMPY[np.dtype("float64")])
+    wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
+    return wrap(np.power(base, exponents._data).astype(wanted))
+
+
+def is_tensor(obj: Any) -> builtins.bool:
+    """Whether an object is a tensor."""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(input: Tensor) -> builtins.bool:
+    """Whether the tensor's dtype is floating."""
+    return input._data.dtype.kind == "f"
+
+
+def is_nonzero(input: Tensor) -> builtins.bool:
+    """Whether a one-element tensor is not zero."""
+    if input._data.size != 1:
+        raise RuntimeError(
+            f"Boolean value of Tensor with {'no' if not input._data.size else 'more than one'} "
+            f"value{'s' if not input._data.size else ''} is ambiguous"
+        )
+    return bool(input._data.reshape(()) != 0)
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements."""
+    return input._data.size
+
+
+_BOOL = BOOL

@@ -1,0 +1,715 @@
+"""Views: other shapes, strides and parts of the same memory, and copies into new shapes.
+
+A view function computes the view's array (NumPy's own stride arithmetic on the CPU), notes it with
+`tape.record_view` so that in-place writes keep the right history, and records its backward.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.tape import record_many, record_view
+from ._core import (
+    Tensor,
+    check_tensor,
+    copy_array,
+    launch,
+    mode,
+    needs_grad,
+    normalize_dim,
+    record,
+    sum_to,
+    wrap,
+)
+from .creation import as_size
+
+
+def _view(
+    input: Any, data: Any, name: str, function: Callable, arguments: tuple, rule: Callable
+) -> Any:
+    """Wrap `data`, a view of the input's memory made by `function(input, *arguments)`."""
+    result = record_view(wrap(data), input, function, arguments)
+    if (input._requires_grad or input._view is not None) and needs_grad(input):
+        record(result, name, rule, (input,), (), (input._data.shape, arguments))
+    return result
+
+
+def infer_shape(shape: tuple, size: int) -> tuple:
+    """The shape with its -1 replaced; PyTorch's errors where the sizes don't fit."""
+    known, unknown = 1, None
+    for axis, n in enumerate(shape):
+        if n == -1:
+            if unknown is not None:
+                raise RuntimeError("only one dimension can be inferred")
+            unknown = axis
+        elif n < 0:
+            raise RuntimeError(f"invalid shape dimension {n}")
+        else:
+            known *= n
+    if unknown is not None:
+        if known == 0:
+            raise RuntimeError(
+                f"cannot reshape tensor of 0 elements into shape {list(shape)} because the "
+                "unspecified dimension size -1 can be any value and is ambiguous"
+            )
+        if size % known == 0:
+            return (*shape[:unknown], size // known, *shape[unknown + 1 :])
+    elif known == size:
+        return shape
+    raise RuntimeError(f"shape '{list(shape)}' is invalid for input of size {size}")
+
+
+def _try_view(data: Any, shape: tuple) -> Any:
+    """The array seen with another shape, or None where its strides don't allow it."""
+    if data.flags.c_contiguous:
+        return data.reshape(shape)
+    viewed = data.view()
+    try:
+        return viewed.reshape(shape, copy=False)
+    except ValueError:
+        return None
+
+
+def view(input: Tensor, *size: Any) -> Any:
+    """The same memory with another shape; with a dtype, the same bytes read as that.
+
+    >>> numgrad.arange(6).view(3, 2)
+    tensor([[0, 1],
+            [2, 3],
+            [4, 5]])
+    """
+    from ..dtypes import dtype
+
+    if len(size) == 1 and type(size[0]) is dtype:
+        return _view_dtype(input, size[0])
+    data = input._data
+    shape = infer_shape(as_size_or_minus(size), data.size)
+    viewed = _try_view(data, shape)
+    if viewed is None:
+        raise RuntimeError(
+            "view size is not compatible with input tensor's size and stride (at least one "
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
+        )
+    return _view(input, viewed, "ViewBackward0", view, (shape,), _reshape_backward)
+
+
+def as_size_or_minus(size: tuple) -> tuple:
+    """A shape in which -1 may stand."""
+    if len(size) == 1 and not hasattr(size[0], "__index__"):
+        size = size[0]
+    return tuple([operator.index(n) for n in size])
+
+
+def _view_dtype(input: Any, wanted: Any) -> Any:
+    data = input._data
+    if data.dtype == wanted.numpy:
+        return _view(input, data.view(), "ViewBackward0", view, (data.shape,), _reshape_backward)
+    if data.ndim == 0 and data.dtype.itemsize != wanted.itemsize:
+        raise RuntimeError(
+            f"self.dim() cannot be 0 to view {data.dtype.name} as {wanted.name} (different "
+            "element sizes)"
+        )
+    return record_view(wrap(data.view(wanted.numpy)), input, _view_dtype, (wanted,))
+
+
+def _reshape_backward(node: Any, grad: Any) -> Any:
+    return reshape(grad, node.context[0])
+
+
+def reshape(input: Tensor, *shape: Any) -> Any:
+    """The elements in another shape: a view where possible, else a copy.
+
+    >>> numgrad.reshape(numgrad.arange(4), (2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
+    data = check_tensor(input, "reshape", "input")._data
+    wanted = infer_shape(as_size_or_minus(shape), data.size)
+    viewed = _try_view(data, wanted)
+    if viewed is not None:
+        return _view(input, viewed, "ViewBackward0", view, (wanted,), _reshape_backward)
+    copied = clone(input)
+    result = wrap(copied._data.reshape(wanted))
+    if needs_grad(copied):
+        record(result, "UnsafeViewBackward0", _reshape_backward, (copied,), (), (data.shape,))
+    return result
+
+
+def view_as(input: Tensor, other: Tensor) -> Any:
+    """`input.view(other.shape)`."""
+    return view(input, other._data.shape)
+
+
+def reshape_as(input: Tensor, other: Tensor) -> Any:
+    """`input.reshape(other.shape)`."""
+    return reshape(input, other._data.shape)
+
+
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Dimensions `start_dim` … `end_dim` merged into one.
+
+    >>> numgrad.flatten(numgrad.zeros(2, 3, 4), 1).shape
+    torch.Size([2, 12])
+    """
+    shape = input._data.shape
+    start, end = normalize_dim(start_dim, len(shape)), normalize_dim(end_dim, len(shape))
+    if not shape:
+        return reshape(input, (1,))
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if start == end:
+        return input
+    merged = 1
+    for n in shape[start : end + 1]:
+        merged *= n
+    return reshape(input, (*shape[:start], merged, *shape[end + 1 :]))
+
+
+def ravel(input: Tensor) -> Any:
+    """All elements in one dimension."""
+    return reshape(input, (-1,)) if input._data.ndim != 1 else input
+
+
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
+    """Dimension `dim` split into dimensions of these sizes (one may be -1)."""
+    shape = input._data.shape
+    axis = normalize_dim(dim, len(shape))
+    return view(input, (*shape[:axis], *infer_shape(tuple(sizes), shape[axis]), *shape[axis + 1 :]))
+
+
+def permute(input: Tensor, *dims: Any) -> Any:
+    """The dimensions in another order.
+
+    >>> numgrad.zeros(2, 3, 4).permute(2, 0, 1).shape
+    torch.Size([4, 2, 3])
+    """
+    order = as_size_or_minus(dims)
+    data = input._data
+    if len(order) != data.ndim:
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the "
+            f"length of the desired ordering of dimensions i.e. input.dim() = {data.ndim} is not "
+            f"equal to len(dims) = {len(order)}"
+        )
+    order = tuple([normalize_dim(d, data.ndim) for d in order])
+    if len(set(order)) != len(order):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return _view(
+        input, data.transpose(order), "PermuteBackward0", permute, (order,), _permute_backward
+    )
+
+
+def _permute_backward(node: Any, grad: Any) -> Any:
+    (order,) = node.context[1]
+    inverse = [0] * len(order)
+    for position, axis in enumerate(order):
+        inverse[axis] = position
+    return permute(grad, tuple(inverse))
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Any:
+    """Two dimensions exchanged.
+
+    >>> numgrad.zeros(2, 3).transpose(0, 1).shape
+    torch.Size([3, 2])
+    """
+    data = check_tensor(input, "transpose", "input")._data
+    a, b = normalize_dim(dim0, data.ndim), normalize_dim(dim1, data.ndim)
+    viewed = data.swapaxes(a, b) if data.ndim else data.view()
+    return _view(input, viewed, "TransposeBackward0", transpose, (a, b), _transpose_backward)
+
+
+def _transpose_backward(node: Any, grad: Any) -> Any:
+    return transpose(grad, *node.context[1])
+
+
+swapaxes = swapdims = transpose
+
+
+def t(input: Tensor) -> Any:
+    """The transpose of a matrix; a tensor of fewer dimensions as it is."""
+    data = input._data
+    if data.ndim > 2:
+        raise RuntimeError(
+            f"t() expects a tensor with <= 2 dimensions, but self is {data.ndim}D"
+        )
+    if data.ndim < 2:
+        return _view(input, data.view(), "AliasBackward0", t, (), _reshape_backward)
+    return _view(input, data.T, "TBackward0", t, (), _t_backward)
+
+
+def _t_backward(node: Any, grad: Any) -> Any:
+    return t(grad)
+
+
+def T(input: Tensor) -> Any:
+    """All dimensions in reverse order."""
+    ndim = input._data.ndim
+    return t(input) if ndim == 2 else permute(input, tuple(range(ndim - 1, -1, -1)))
+
+
+def mT(input: Tensor) -> Any:
+    """The last two dimensions exchanged."""
+    if input._data.ndim < 2:
+        raise RuntimeError(
+            "tensor.mT is only supported on matrices or batches of matrices. Got "
+            f"{input._data.ndim}-D tensor."
+        )
+    return transpose(input, -2, -1)
+
+
+def adjoint(input: Tensor) -> Any:
+    """The last two dimensions exchanged."""
+    return mT(input)
+
+
+def movedim(input: Tensor, source: Any, destination: Any) -> Any:
+    """Dimensions moved to other positions, the others kept in order.
+
+    >>> numgrad.movedim(numgrad.zeros(2, 3, 4), 0, -1).shape
+    torch.Size([3, 4, 2])
+    """
+    ndim = input._data.ndim
+    sources = (source,) if isinstance(source, int) else tuple(source)
+    targets = (destination,) if isinstance(destination, int) else tuple(destination)
+    if len(sources) != len(targets):
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({list(sources)} dims) should "
+            f"contain the same number of dims as destination ({list(targets)} dims)"
+        )
+    sources = tuple([normalize_dim(d, ndim) for d in sources])
+    targets = tuple([normalize_dim(d, ndim) for d in targets])
+    for name, listed in (("source", sources), ("destination", targets)):
+        if len(set(listed)) != len(listed):
+            raise RuntimeError(f"movedim: repeated dim in `{name}` ({list(listed)})")
+    order: list[int] = [-1] * ndim
+    for s, d in zip(sources, targets, strict=True):
+        order[d] = s
+    rest = iter([k for k in range(ndim) if k not in sources])
+    return permute(input, tuple([next(rest) if k < 0 else k for k in order]))
+
+
+moveaxis = movedim
+
+
+def squeeze(input: Tensor, dim: Any = None) -> Any:
+    """Without the dimensions of size 1 (only those in `dim`, where given).
+
+    >>> numgrad.zeros(1, 3, 1).squeeze().shape
+    torch.Size([3])
+    """
+    data = input._data
+    if dim is None:
+        shape = tuple([n for n in data.shape if n != 1])
+    else:
+        dims = (dim,) if isinstance(dim, int) else tuple(dim)
+        chosen = {normalize_dim(d, data.ndim) for d in dims}
+        shape = tuple([n for k, n in enumerate(data.shape) if k not in chosen or n != 1])
+    name = "SqueezeBackward0" if dim is None else "SqueezeBackward1"
+    arguments = () if dim is None else (dim,)
+    return _view(input, data.reshape(shape), name, squeeze, arguments, _reshape_backward)
+
+
+def unsqueeze(input: Tensor, dim: int) -> Any:
+    """With a new dimension of size 1 at `dim`.
+
+    >>> numgrad.zeros(3).unsqueeze(1).shape
+    torch.Size([3, 1])
+    """
+    data = check_tensor(input, "unsqueeze", "input")._data
+    axis = normalize_dim(dim, data.ndim + 1)
+    viewed = np.expand_dims(data, axis) if type(data) is np.ndarray else data.expand_dims(axis)
+    return _view(input, viewed, "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
+
+
+def expand(input: Tensor, *size: Any) -> Any:
+    """Dimensions of size 1 repeated to larger sizes without a copy; -1 keeps a size.
+
+    >>> numgrad.tensor([[1], [2]]).expand(2, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    data = input._data
+    shape = as_size_or_minus(size)
+    lead = len(shape) - data.ndim
+    if lead < 0:
+        raise RuntimeError(
+            f"expand({type_of(data)}{list(data.shape)}, size={list(shape)}): the number of sizes "
+            f"provided ({len(shape)}) must be greater or equal to the number of dimensions in the "
+            f"tensor ({data.ndim})"
+        )
+    full = []
+    for axis, n in enumerate(shape):
+        own = data.shape[axis - lead] if axis >= lead else 1
+        if n == -1:
+            if axis < lead:
+                raise RuntimeError(
+                    f"The expanded size of the tensor ({n}) isn't allowed in a leading, "
+                    f"non-existing dimension {axis}"
+                )
+            n = own
+        elif own != 1 and own != n:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({own}) at "
+                f"non-singleton dimension {axis}.  Target sizes: {list(shape)}.  Tensor sizes: "
+                f"{list(data.shape)}"
+            )
+        full.append(n)
+    wanted = tuple(full)
+    if type(data) is np.ndarray:
+        viewed = np.broadcast_to(data, wanted)
+        if data.flags.writeable:
+            viewed = np.lib.stride_tricks.as_strided(data, wanted, viewed.strides)
+    else:
+        viewed = data.broadcast_to(wanted)
+    return _view(input, viewed, "ExpandBackward0", expand, (wanted,), _expand_backward)
+
+
+def type_of(data: Any) -> str:
+    """PyTorch's name of a tensor's type: torch.FloatTensor."""
+    from ._core import type_name
+
+    return f"torch.{type_name(data.dtype)}Tensor"
+
+
+def _expand_backward(node: Any, grad: Any) -> Any:
+    return sum_to(grad, node.context[0])
+
+
+def broadcast_to(input: Tensor, size: Any) -> Any:
+    """`expand` under NumPy's name."""
+    return expand(input, size)
+
+
+def expand_as(input: Tensor, other: Tensor) -> Any:
+    """`input.expand(other.shape)`."""
+    return expand(input, other._data.shape)
+
+
+def broadcast_tensors(*tensors: Any) -> tuple:
+    """All tensors expanded to their common shape."""
+    from ._core import broadcast_shapes
+
+    listed = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    shape = broadcast_shapes(*[x._data.shape for x in listed])
+    return tuple([expand(x, shape) for x in listed])
+
+
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
+    """`length` elements of dimension `dim` from `start` on.
+
+    >>> numgrad.arange(5).narrow(0, 1, 3)
+    tensor([1, 2, 3])
+    """
+    data = input._data
+    if data.ndim == 0:
+        raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    axis = normalize_dim(dim, data.ndim)
+    start = int(start)
+    size = data.shape[axis]
+    if length < 0:
+        raise RuntimeError("narrow(): length must be non-negative.")
+    if not -size <= start <= size:
+        raise IndexError(
+            f"start out of range (expected to be in range of [-{size}, {size}], but got {start})"
+        )
+    if start < 0:
+        start += size
+    if start + length > size:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({size}).")
+    return slice_dim(input, axis, start, start + length, 1)
+
+
+def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Any:
+    """input[..., start:stop:step, ...] in dimension `axis`, as a view."""
+    index = (slice(None),) * axis + (slice(start, stop, step),)
+    return _view(
+        input,
+        input._data[index],
+        "SliceBackward0",
+        slice_dim,
+        (axis, start, stop, step),
+        _slice_backward,
+    )
+
+
+def _slice_backward(node: Any, grad: Any) -> Any:
+    shape, arguments = node.context
+    return scatter_view(grad, shape, slice_dim, arguments)
+
+
+def select(input: Tensor, dim: int, index: Any) -> Any:
+    """One element of dimension `dim`, which disappears.
+
+    >>> numgrad.arange(4).view(2, 2).select(0, 1)
+    tensor([2, 3])
+    """
+    data = input._data
+    if data.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    axis, index = normalize_dim(dim, data.ndim), operator.index(index)
+    size = data.shape[axis]
+    if not -size <= index < size:
+        raise IndexError(
+            f"select(): index {index} out of range for tensor of size {list(data.shape)} at "
+            f"dimension {axis}"
+        )
+    index %= size
+    part = data[(slice(None),) * axis + (index, ...)]
+    return _view(input, part, "SelectBackward0", select, (axis, index), _select_backward)
+
+
+def _select_backward(node: Any, grad: Any) -> Any:
+    shape, arguments = node.context
+    return scatter_view(grad, shape, select, arguments)
+
+
+def scatter_view(grad: Any, shape: tuple, function: Callable, arguments: tuple) -> Any:
+    """Zeros of `shape` with `grad` in the place that the view function shows: its transpose."""
+    from . import _core
+    from .creation import fill_array
+
+    data = _core.empty(shape, grad._data.dtype, grad._data)
+    fill_array(data, 0)
+    target = function(wrap(data), *arguments)._data
+    _core.assign(target, grad._data)
+    result = wrap(data)
+    if mode.enabled and needs_grad(grad):
+        record(result, "ViewScatterBackward0", _gather_view, (grad,), (), (function, arguments))
+    return result
+
+
+def _gather_view(node: Any, grad: Any) -> Any:
+    function, arguments = node.context
+    return clone(function(grad, *arguments))
+
+
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+    """A view of a diagonal, as the last dimension.
+
+    >>> numgrad.arange(4).view(2, 2).diagonal()
+    tensor([0, 3])
+    """
+    data = input._data
+    a, b = normalize_dim(dim1, data.ndim), normalize_dim(dim2, data.ndim)
+    if a == b:
+        raise RuntimeError(
+            f"diagonal dimensions cannot be identical {dim1}, {dim2}"
+        )
+    shown = data.diagonal(offset, a, b)
+    if type(data) is np.ndarray and data.flags.writeable:
+        rows, columns = data.shape[a], data.shape[b]
+        length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
+        if length:
+            start = [slice(None)] * data.ndim
+            start[a], start[b] = slice(max(-offset, 0), None), slice(max(offset, 0), None)
+            shown = np.lib.stride_tricks.as_strided(data[tuple(start)], shown.shape, shown.strides)
+    return _view(
+        input, shown, "DiagonalBackward0", diagonal, (offset, a, b), _diagonal_backward
+    )
+
+
+def _diagonal_backward(node: Any, grad: Any) -> Any:
+    shape, arguments = node.context
+    return scatter_view(grad, shape, diagonal, arguments)
+
+
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+    """A view with any shape, strides and offset (in elements) of the input's memory.
+
+    Reading outside the memory raises; gradients are not defined for it here.
+    """
+    data = input._data
+    root = data
+    while isinstance(root.base, np.ndarray):
+        root = root.base
+    itemsize = data.itemsize
+    own = (data.__array_interface__["data"][0] - root.__array_interface__["data"][0]) // itemsize
+    offset = own if storage_offset is None else storage_offset
+    span = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True) if n) + 1
+    if span > root.size or offset < 0:
+        raise RuntimeError(
+            f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset {offset}, and "
+            f"itemsize {itemsize} requiring a storage size of {span * itemsize} are out of bounds "
+            f"for storage of size {root.nbytes}"
+        )
+    flat = np.lib.stride_tricks.as_strided(root, (root.size,), (itemsize,))
+    shown = np.lib.stride_tricks.as_strided(
+        flat[offset:], tuple(size), tuple([s * itemsize for s in stride])
+    )
+    return record_view(wrap(shown), input, as_strided, (size, stride, storage_offset))
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple:
+    """All slices along a dimension.
+
+    >>> numgrad.unbind(numgrad.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
+    data = input._data
+    if data.ndim == 0:
+        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+    axis = normalize_dim(dim, data.ndim)
+    index = (slice(None),) * axis
+    parts = tuple(
+        [
+            record_view(wrap(data[(*index, k, ...)]), input, select, (axis, k))
+            for k in range(data.shape[axis])
+        ]
+    )
+    if needs_grad(input):
+        record_many(parts, "UnbindBackward0", _unbind_backward, (input,), (), (axis, data.shape))
+    return parts
+
+
+def _unbind_backward(node: Any, grads: list) -> Any:
+    from .joining import stack
+
+    axis, shape = node.context
+    return stack(_filled(grads, [shape[:axis] + shape[axis + 1 :]] * len(grads)), axis)
+
+
+def _filled(grads: list, shapes: list) -> list:
+    """Zeros for the outputs that got no gradient."""
+    from .creation import zeros
+
+    from ..dtypes import FROM_NUMPY
+
+    some = next(g for g in grads if g is not None)
+    kind = FROM_NUMPY[some._data.dtype]
+    return [
+        zeros(shape, dtype=kind) if grad is None else grad
+        for grad, shape in zip(grads, shapes, strict=True)
+    ]
+
+
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
+    """Views of consecutive parts: of one size (the last may be smaller), or of given sizes.
+
+    >>> numgrad.split(numgrad.arange(5), 2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
+    data = tensor._data
+    if data.ndim == 0:
+        raise RuntimeError("split expects at least a 1-dimensional tensor")
+    axis = normalize_dim(dim, data.ndim)
+    total = data.shape[axis]
+    if hasattr(split_size_or_sections, "__index__"):
+        size = operator.index(split_size_or_sections)
+        if size < 0 or (size == 0 and total):
+            raise RuntimeError(
+                f"split expects split_size be non-negative, but got split_size={size}"
+                if size < 0
+                else "split_size can only be 0 if dimension size is 0, but got dimension size of "
+                f"{total}"
+            )
+        sizes = [size] * (total // size) if size else [0]
+        if size and total % size or not sizes:
+            sizes.append(total - sum(sizes))
+    else:
+        sizes = [operator.index(n) for n in split_size_or_sections]
+        if sum(sizes) != total:
+            raise RuntimeError(
+                f"split_with_sizes expects split_sizes to sum exactly to {total} (input tensor's "
+                f"size at dimension {axis}), but got split_sizes={sizes}"
+            )
+    parts, start = [], 0
+    index = (slice(None),) * axis
+    for size in sizes:
+        part = wrap(data[(*index, slice(start, start + size))])
+        parts.append(record_view(part, tensor, slice_dim, (axis, start, start + size, 1)))
+        start += size
+    result = tuple(parts)
+    if needs_grad(tensor):
+        shapes = [p._data.shape for p in parts]
+        record_many(result, "SplitBackward0", _split_backward, (tensor,), (), (axis, shapes))
+    return result
+
+
+def _split_backward(node: Any, grads: list) -> Any:
+    from .joining import cat
+
+    axis, shapes = node.context
+    return cat(_filled(grads, shapes), axis)
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
+    """Views of at most `chunks` parts of equal size (the last may be smaller).
+
+    >>> [len(part) for part in numgrad.chunk(numgrad.arange(5), 2)]
+    [3, 2]
+    """
+    if chunks <= 0:
+        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
+    total = input._data.shape[normalize_dim(dim, input._data.ndim)]
+    size = -(-total // chunks)
+    if size == 0:
+        return split(input, [0] * chunks, dim)
+    return split(input, size, dim)
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple:
+    """Views of parts that differ in size by one at most, or that end at given indices."""
+    axis = normalize_dim(dim, input._data.ndim)
+    total = input._data.shape[axis]
+    if isinstance(indices_or_sections, int):
+        whole, rest = divmod(total, indices_or_sections)
+        sizes = [whole + (k < rest) for k in range(indices_or_sections)]
+        ends = np.cumsum(sizes)[:-1].tolist()
+    else:
+        ends = [operator.index(n) for n in indices_or_sections]
+    bounds = [0, *ends, total]
+    return tuple(
+        [
+            slice_dim(input, axis, *slice(a, b).indices(total)[:2], 1)
+            for a, b in zip(bounds, bounds[1:], strict=False)
+        ]
+    )
+
+
+# ------------------------------------------------------------------------- copies
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Any:
+    """A copy with memory of its own; gradients flow through it.
+
+    >>> numgrad.tensor([1., 2.]).clone()
+    tensor([1., 2.])
+    """
+    data = check_tensor(input, "clone", "input")._data
+    result = wrap(copy_array(data, data.dtype))
+    if (input._requires_grad or input._view is not None) and needs_grad(input):
+        record(result, "CloneBackward0", _clone_backward, (input,))
+    return result
+
+
+def _clone_backward(node: Any, grad: Any) -> Any:
+    return grad
+
+
+def contiguous(input: Tensor, memory_format: Any = None) -> Any:
+    """The tensor itself if it is C-contiguous, else a copy that is."""
+    return input if input._data.flags.c_contiguous else clone(input)
+
+
+def detach(input: Tensor) -> Any:
+    """The same memory outside the graph."""
+    result = wrap(input._data)
+    if input._counter is None:
+        from ..autograd.tape import Counter
+
+        input._counter = Counter()
+    result._counter = input._counter
+    return result
+
+
+def alias_of(input: Tensor) -> Any:
+    """A view of the whole tensor."""
+    return _view(input, input._data.view(), "AliasBackward0", alias_of, (), _clone_backward)
+
+
+_launch = launch
