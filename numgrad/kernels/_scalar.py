@@ -71,7 +71,7 @@ class ScalarFunction:
         self.__qualname__ = name or py_func.__qualname__
         self.__module__ = py_func.__module__
         self.__doc__ = py_func.__doc__
-        self._implement = implement
+        self.implement = implement
         self._depends_on = tuple(depends_on)
         self._options = {**_INLINED, "fastmath": set(fastmath)}
         self._compiled: dict[tuple[types.Type, ...], Any] = {}
@@ -116,7 +116,7 @@ class ScalarFunction:
 
     def _dispatcher(self, args: tuple[types.Type, ...]) -> Any:
         if args not in self._compiled:
-            implementation = self._implement(*args)
+            implementation = self.implement(*args)
             if implementation is None:
                 listed = ", ".join(str(arg) for arg in args)
                 raise TypeError(f"{self.name}(): no implementation for ({listed})")
@@ -151,6 +151,7 @@ def _like(x, value):
     """`value` as a number of `x`'s type: for code outside formulas, where a literal is float64.
 
     >>> from numgrad.kernels._scalar import like
+    >>> import numpy as np
     >>> like(np.float32(2.0), 0.1)
     np.float32(0.1)
     """
