@@ -177,7 +177,8 @@ def specialise(
 ) -> Callable[..., Any]:
     """A copy of `formula` whose constants are scalars of the type `floating`.
 
-    Integers follow `floating` too (exponents excepted), or become scalars of the type `integer`.
+    Integers follow `floating` too (exponents and indices excepted), or become scalars of the type
+    `integer`.
     """
     if floating is None:
         return formula
@@ -193,9 +194,9 @@ def specialise(
             return tuple(cast(item) for item in value)
         return value
 
-    code, exponents = _separate_exponents(formula.__code__)
+    code, whole = _separate_whole_numbers(formula.__code__)
     constants = tuple(
-        value if slot in exponents else cast(value) for slot, value in enumerate(code.co_consts)
+        value if slot in whole else cast(value) for slot, value in enumerate(code.co_consts)
     )
     names = dict(formula.__globals__)
     for name in _global_names(formula):
@@ -232,30 +233,31 @@ def _global_names(formula: Callable[..., Any]) -> set[str]:
     return names
 
 
-def _separate_exponents(
+def _separate_whole_numbers(
     code: python_types.CodeType,
 ) -> tuple[python_types.CodeType, set[int]]:
-    """Give the literal integer exponents of `x ** 2` constant slots of their own.
+    """Give the literals that must stay integers constant slots of their own; (code, slots).
 
-    Numba turns a literal integer power into multiplications, so these constants must stay integers
-    even where `2` also occurs as a factor.
+    These are exponents, since Numba turns `x ** 2` into multiplications, and indices of tuples. The
+    same `2` may occur elsewhere as a factor, and shares its slot with them.
     """
     instructions = list(dis.get_instructions(code))
     constants = list(code.co_consts)
     bytecode = bytearray(code.co_code)
-    exponents = set()
+    slots = set()
     for literal, operation in zip(instructions, instructions[1:], strict=False):
-        if operation.opname != "BINARY_OP" or operation.argrepr not in ("**", "**="):
-            continue
-        if not literal.opname.startswith("LOAD_") or type(literal.argval) is not int:
+        whole = operation.opname == "BINARY_SUBSCR" or (
+            operation.opname == "BINARY_OP" and operation.argrepr in ("**", "**=", "[]")
+        )
+        if not whole or not literal.opname.startswith("LOAD_") or type(literal.argval) is not int:
             continue
         if len(constants) > 255:  # a wider slot number would need a longer instruction
             raise ValueError(f"{code.co_name}: too many constants in one formula")
-        exponents.add(len(constants))
+        slots.add(len(constants))
         bytecode[literal.offset] = dis.opmap["LOAD_CONST"]
         bytecode[literal.offset + 1] = len(constants)
         constants.append(literal.argval)
-    return code.replace(co_code=bytes(bytecode), co_consts=tuple(constants)), exponents
+    return code.replace(co_code=bytes(bytecode), co_consts=tuple(constants)), slots
 
 
 def _calling(function: ScalarFunction, arity: int) -> Callable[..., Any]:
