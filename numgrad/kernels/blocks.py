@@ -6,7 +6,7 @@ from vectorising `x[base + i]`; a pointer read with `get` and written with `put`
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 
@@ -50,3 +50,22 @@ def _extremum(name: str, comparison: str):
 #: maximum(a, b), minimum(a, b) of two numbers of one type: NaN where either is NaN.
 maximum = _extremum("llvm.maximum", ">")
 minimum = _extremum("llvm.minimum", "<")
+
+
+@njit(fastmath=set(), forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+def difference(a, b):
+    """a - b rounded by itself, without the flags that let LLVM reorder the sums around it."""
+    return a - b
+
+
+@intrinsic
+def larger(typingctx, a, b):
+    """The larger of two numbers that the caller takes for no NaN: one instruction where `maximum`
+    is three. With a NaN the result is unspecified, so use it where NaN reaches the output anyhow.
+    """
+
+    def codegen(context, builder, signature, args):
+        flags = ("nnan", "nsz")
+        return builder.select(builder.fcmp_ordered(">", *args, flags=flags), *args, flags=flags)
+
+    return a(a, a), codegen
