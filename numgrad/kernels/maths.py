@@ -30,7 +30,6 @@ from .maths_bits import (
 
 __all__ = [
     "ScalarFunction",
-    "abs_",
     "acos",
     "asin",
     "atan",
@@ -42,6 +41,7 @@ __all__ = [
     "exp",
     "exp2",
     "expm1",
+    "fabs",
     "floor",
     "isfinite",
     "isinf",
@@ -270,7 +270,7 @@ def isfinite(x):
 
 
 @_any_function(lambda x: absolute(x), lambda x: select(x < 0, -x, x))
-def abs_(x):
+def fabs(x):
     """|x|."""
     return np.abs(x)
 
