@@ -217,6 +217,11 @@ class GeneratorState:
     def bernoulli_each(self, out: np.ndarray, probabilities: np.ndarray) -> None:
         """Fill with 1 with a probability for each element, else 0."""
         _check_floating(probabilities, "bernoulli_tensor_cpu_p_")
+        if probabilities.shape != out.shape:
+            raise ValueError(
+                f"bernoulli_each: expected probabilities of shape {out.shape}, "
+                f"got {probabilities.shape}"
+            )
         if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
             raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
         single = probabilities.dtype == np.float32
@@ -250,9 +255,14 @@ class GeneratorState:
             raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={probability:g}")
         self._draw(kernels.geometric, out.dtype, out, float(probability))
 
-    def multinomial(self, weights: np.ndarray, out: np.ndarray) -> None:
+    def multinomial(self, out: np.ndarray, weights: np.ndarray) -> None:
         """Fill rows of int64 indices, drawn with replacement in proportion to rows of weights."""
         _check_floating(weights, "multinomial")
+        if out.dtype != np.int64 or weights.shape[:-1] != out.shape[:-1]:
+            raise ValueError(
+                f"multinomial: expected int64 rows for weights of shape {weights.shape}, "
+                f"got {out.dtype} of shape {out.shape}"
+            )
         if not np.isfinite(weights).all() or (weights < 0).any():
             raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
         if not (weights.sum(-1) > 0).all():

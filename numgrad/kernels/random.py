@@ -30,7 +30,7 @@ STATE_WORDS = WORDS + 4
 #: The position right after seeding. PyTorch's saved state tells it from "all used up".
 UNUSED = WORDS + 1
 
-#: From this many elements on a permutation takes wide words.
+#: From this many elements on a permutation takes wide words, in another order.
 MANY = (1 << 32) // 20
 
 SHIFT = 397
@@ -231,16 +231,20 @@ def wide_integers(begin, end, state: flat(np.uint32), out: flat, bounds: flat(np
 
 @kernel(items=_one)
 def permutation(begin, end, state: flat(np.uint32), out: flat):
-    """The numbers 0 ... n - 1 in random order: each changes places with one from itself on."""
+    """The numbers 0 ... n - 1 in random order, each order as likely as any other."""
     if begin < end:
         n = out.size
-        for i in range(n):
-            out[i] = i
-        wide = n >= MANY
-        for i in range(n - 1):
-            draw = _wide_word(state) if wide else np.uint64(_word(state))
-            j = i + np.int64(draw % np.uint64(n - i))
-            out[i], out[j] = out[j], out[i]
+        if n < MANY:  # each number changes places with one from itself on
+            for i in range(n):
+                out[i] = i
+            for i in range(n - 1):
+                j = i + np.int64(np.uint64(_word(state)) % np.uint64(n - i))
+                out[i], out[j] = out[j], out[i]
+        else:  # each number goes to a place up to its own, what was there to its own
+            for i in range(n):
+                j = np.int64(_wide_word(state) % np.uint64(i + 1))
+                out[i] = out[j]
+                out[j] = i
 
 
 # Events
