@@ -48,7 +48,12 @@ ROUND_SINGLE = np.float32(ROUND)
 ONE, MINUS_TWO = np.float32(1.0), np.float32(-2.0)
 
 # No fast-math flags: a fused multiply-add would round other than PyTorch does.
-EXACT = {"error_model": "numpy", "forceinline": True}
+EXACT = {
+    "error_model": "numpy",
+    "forceinline": True,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 
 def _one(*arguments):
@@ -80,7 +85,7 @@ def _twisted(word, following, distant):
     return np.uint32(distant ^ (mixed >> np.uint32(1)) ^ (TWIST * (mixed & np.uint32(1))))
 
 
-@njit(error_model="numpy")
+@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 def _refill(state):
     """The next 624 words of the twister, in place."""
     for k in range(WORDS - SHIFT):
