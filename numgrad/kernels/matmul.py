@@ -1,0 +1,342 @@
+"""Matrix products: out = beta * out + alpha * A B + bias, A and B each transposed or not, batched.
+
+Three kernels with one signature share the work: `matmul_small` is the three loops of the formula,
+for integers and for the smallest products; `matmul_thin` streams one large operand past a few
+rows; `matmul_packed` is the one for the rest (their parts are in `matmul_thin.py`,
+`matmul_packed.py` and `matmul_tile.py`). `plan` chooses, `multiply` runs the choice on NumPy
+arrays.
+
+Why no BLAS: on the processors measured, with AVX-512 and with AVX2, `matmul_packed` meets or
+passes SciPy's OpenBLAS and MKL at the shapes of the benchmark, computes on the library's own
+threads (two thread pools on the same cores slow each other down), gives the same bits on any
+number of threads, and takes in what goes with a product: a bias, the gradient of a bias.
+
+The arguments of all three, with A of shape (m, k), B of (k, n) and out of (m, n):
+
+===========================  ===================================================================
+`a`, `b`, `out`              batch matrices each, row-major; `a` or `b` may be a single matrix, used
+                             for the whole batch; with `transpose_a` its rows hold A's columns
+`bias`                       (), or (bias,) with bias of shape (n,), added to every row
+`sums`                       (), or (sums,) with sums of shape (m,), set to the sums of A's rows
+                             (of a linear layer's bias the gradient, where A is grad_outputᵀ)
+`alpha`, `beta`              with alpha = 0 A and B are not read, with beta = 0 out is not
+`sizes`                      `Plan.sizes`: batch, m, n, k, transpose_a, transpose_b, and into how
+                             many blocks the rows and the columns of an output are split
+===========================  ===================================================================
+
+A product reads (m + n) k elements, writes m n, and takes 2 m n k operations.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numba import njit
+
+from ._contract import OPTIONS, Kernel, arrays, flat, kernel, scalar
+from ._launch import PARALLEL_WORK, get_num_threads, launcher
+from ._native import address_of, as_pointer, pointer_at, stack_buffer
+from .matmul_packed import DEPTH, SPARE_BYTES, STRIP_BYTES, multiply_block
+from .matmul_thin import THIN, THIN_COLUMNS, multiply_thin
+from .matmul_tile import FUSED, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, pointer_to
+
+#: Up to this many multiplications the plain loops are as fast as packing.
+SMALL = 2048
+#: Bytes of the packed columns of B: they stay in a core's second-level cache.
+PACKED_BYTES = 384 << 10
+#: Blocks of the output that `matmul_packed` is split into: enough for many threads.
+ITEMS = 64
+MANY_ROWS = 256
+#: Rows whose sums are formed together.
+SUM_ROWS = 64
+
+
+def _items(a, b, out, bias, sums, alpha, beta, sizes):
+    return int(sizes[0] * sizes[6] * sizes[7])
+
+
+@njit(**OPTIONS)
+def layout(a, b, sizes):
+    """Strides of A, strides of B, and the distances from one matrix of the batch to the next."""
+    m, n, k = sizes[1], sizes[2], sizes[3]
+    a_row, a_k = (1, m) if sizes[4] else (k, 1)
+    b_k, b_column = (1, k) if sizes[5] else (n, 1)
+    a_step = 0 if a.size == m * k else m * k
+    b_step = 0 if b.size == k * n else k * n
+    return a_row, a_k, b_k, b_column, a_step, b_step
+
+
+@njit(**OPTIONS)
+def start_output(out, out_row, out_column, rows, columns, beta, bias, bias_row, bias_column):
+    """out = beta * out + bias; beta = 0 overwrites whatever is there, NaN included."""
+    biased = bias_row + bias_column > 0
+    for i in range(rows):
+        for j in range(columns):
+            at = i * out_row + j * out_column
+            value = out[at] * beta if beta != 0 else beta
+            out[at] = value + bias[i * bias_row + j * bias_column] if biased else value
+
+
+@njit(**OPTIONS)
+def sum_rows(a, row_stride, k_stride, rows, k, zero, sums, spare):
+    """sums[i] = sum_p a[i, p], in blocks of `DEPTH` as the product itself."""
+    for start in range(0, rows, SUM_ROWS):
+        own = min(SUM_ROWS, rows - start)
+        total = pointer_at(sums, start)
+        for i in range(own):
+            total[i] = zero
+        for first in range(0, k, DEPTH):
+            for i in range(own):
+                spare[i] = zero
+            for p in range(first, min(first + DEPTH, k)):
+                x = pointer_at(a, start * row_stride + p * k_stride)
+                for i in range(own):
+                    spare[i] += x[i * row_stride]
+            for i in range(own):
+                total[i] += spare[i]
+
+
+@kernel(items=_items)
+def matmul_small(
+    begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
+    alpha: scalar, beta: scalar, sizes: flat(np.int64),
+):  # fmt: skip
+    """The product by its formula, four columns at a time; an item is a row of one matrix.
+
+    out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+    """
+    m, n, k = sizes[1], sizes[2], sizes[3]
+    a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
+    x, y, z = pointer_to(a), pointer_to(b), pointer_to(out)
+    added = pointer_to(bias[0]) if len(bias) else z
+    scale, keep, zero = out.dtype.type(alpha), out.dtype.type(beta), out.dtype.type(0)
+    terms = k if scale != 0 else 0
+    for item in range(begin, end):
+        member, i = item // m, item % m
+        row = pointer_at(x, member * a_step + i * a_row)
+        matrix = pointer_at(y, member * b_step)
+        place = pointer_at(z, item * n)
+        if len(sums):
+            total = zero
+            for p in range(k):
+                total += row[p * a_k]
+            sums[0][i] = total
+        start_output(place, 0, 1, 1, n, keep, added, 0, len(bias))
+        j = 0
+        while j + 4 <= n:
+            s0, s1, s2, s3 = zero, zero, zero, zero
+            for p in range(terms):
+                element = row[p * a_k]
+                four = pointer_at(matrix, p * b_k + j * b_column)
+                s0 += element * four[0]
+                s1 += element * four[b_column]
+                s2 += element * four[2 * b_column]
+                s3 += element * four[3 * b_column]
+            place[j] += scale * s0
+            place[j + 1] += scale * s1
+            place[j + 2] += scale * s2
+            place[j + 3] += scale * s3
+            j += 4
+        while j < n:
+            s0 = zero
+            for p in range(terms):
+                s0 += row[p * a_k] * matrix[p * b_k + j * b_column]
+            place[j] += scale * s0
+            j += 1
+
+
+@kernel(items=_items)
+def matmul_thin(
+    begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
+    alpha: scalar, beta: scalar, sizes: flat(np.int64),
+):  # fmt: skip
+    """The product where m or n is at most `THIN`; an item is a block of the longer side of one
+    matrix, with all of the shorter one. With n the shorter, outᵀ = Bᵀ Aᵀ is computed.
+
+    out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+    """
+    m, n, k = sizes[1], sizes[2], sizes[3]
+    a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
+    x, y, z = pointer_to(a), pointer_to(b), pointer_to(out)
+    added = pointer_to(bias[0]) if len(bias) else z
+    biased = len(bias)
+    few, many, out_few, out_many, bias_few, bias_many = m, n, n, 1, 0, biased
+    if n < m:
+        x, y, a_row, a_k, b_k, b_column = y, x, b_column, b_k, a_k, a_row
+        a_step, b_step = b_step, a_step
+        few, many, out_few, out_many, bias_few, bias_many = n, m, 1, n, biased, 0
+    scale, keep, zero = out.dtype.type(alpha), out.dtype.type(beta), out.dtype.type(0)
+    strip = as_pointer(address_of(stack_buffer(numba.uint8, STRIP_BYTES)), a.dtype)
+    spare = as_pointer(address_of(stack_buffer(numba.uint8, SPARE_BYTES)), a.dtype)
+    column_blocks = sizes[7]
+    for item in range(begin, end):
+        member, start = item // column_blocks, item % column_blocks * THIN_COLUMNS
+        columns = min(THIN_COLUMNS, many - start)
+        own_x = pointer_at(x, member * a_step)
+        own_y = pointer_at(y, member * b_step + start * b_column)
+        place = pointer_at(z, member * m * n + start * out_many)
+        own_bias = pointer_at(added, start * bias_many)
+        start_output(place, out_few, out_many, few, columns, keep, own_bias, bias_few, bias_many)
+        if len(sums) and n < m:
+            total = pointer_at(pointer_to(sums[0]), start)
+            sum_rows(own_y, b_column, b_k, columns, k, zero, total, spare)
+        elif len(sums) and start == 0:
+            sum_rows(own_x, a_row, a_k, few, k, zero, pointer_to(sums[0]), spare)
+        if scale != 0:
+            multiply_thin(
+                own_x, a_row, a_k, few, own_y, b_k, b_column, columns, k,
+                scale, zero, place, out_few, out_many, strip, spare,
+            )  # fmt: skip
+
+
+@kernel(items=_items)
+def matmul_packed(
+    begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
+    alpha: scalar, beta: scalar, sizes: flat(np.int64),
+):  # fmt: skip
+    """The product by packed panels and tiles in registers; an item is a block of one output.
+
+    The items of one block of columns follow one another, so that a thread packs B's block once
+    for all of its rows.
+
+    out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+    """
+    m, n, k = sizes[1], sizes[2], sizes[3]
+    a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
+    x, y, z = pointer_to(a), pointer_to(b), pointer_to(out)
+    added = pointer_to(bias[0]) if len(bias) else z
+    scale, keep, zero = out.dtype.type(alpha), out.dtype.type(beta), out.dtype.type(0)
+    packed = as_pointer(address_of(stack_buffer(numba.uint8, PACKED_BYTES)), a.dtype)
+    strip = as_pointer(address_of(stack_buffer(numba.uint8, STRIP_BYTES)), a.dtype)
+    spare = as_pointer(address_of(stack_buffer(numba.uint8, SPARE_BYTES)), a.dtype)
+    lanes = VECTOR_BYTES // out.itemsize
+    row_blocks, column_blocks = sizes[6], sizes[7]
+    vectors = (n + lanes - 1) // lanes
+    strips = (m + TILE_ROWS - 1) // TILE_ROWS
+    add = keep != 0 or len(bias) > 0 or scale == 0
+    item = begin
+    while item < end:
+        block = item // row_blocks
+        stop = min(end, (block + 1) * row_blocks)
+        member, part = block // column_blocks, block % column_blocks
+        row = (item - block * row_blocks) * strips // row_blocks * TILE_ROWS
+        rows = min(m, (stop - block * row_blocks) * strips // row_blocks * TILE_ROWS) - row
+        column = vectors * part // column_blocks * lanes
+        columns = min(n, vectors * (part + 1) // column_blocks * lanes) - column
+        own_a = pointer_at(x, member * a_step + row * a_row)
+        own_b = pointer_at(y, member * b_step + column * b_column)
+        place = pointer_at(z, (member * m + row) * n + column)
+        if add and (keep != 1 or len(bias)):
+            own_bias = pointer_at(added, column * len(bias))
+            start_output(place, n, 1, rows, columns, keep, own_bias, 0, len(bias))
+        if len(sums) and part == 0:
+            total = pointer_at(pointer_to(sums[0]), row)
+            sum_rows(own_a, a_row, a_k, rows, k, zero, total, spare)
+        if scale != 0:
+            multiply_block(
+                own_a, a_row, a_k, rows, own_b, b_k, b_column, columns, k,
+                scale, place, n, add, lanes, packed, strip, spare,
+            )  # fmt: skip
+        item = stop
+
+
+class Plan(NamedTuple):
+    """How to launch a product: the kernel, its work items, the work to judge by, its `sizes`."""
+
+    kernel: Kernel
+    items: int
+    work: int
+    sizes: np.ndarray
+
+
+@functools.lru_cache(maxsize=4096)
+def plan(
+    m: int,
+    n: int,
+    k: int,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    batch: int = 1,
+    dtype: np.dtype | type = np.float32,
+) -> Plan:
+    """The kernel for a product of these sizes, and what to launch it with.
+
+    The arguments of the launch are `(a, b, out, bias, sums, alpha, beta, plan.sizes)`.
+    """
+    dtype = np.dtype(dtype)
+    if dtype.kind != "f" or m * n * k <= SMALL:
+        chosen, row_blocks, column_blocks, work = matmul_small, m, 1, m * n * k // 4
+    elif min(m, n) <= THIN:
+        chosen, row_blocks, column_blocks = matmul_thin, 1, -(-max(m, n) // THIN_COLUMNS)
+        work = max(m, n) * k
+    else:
+        chosen = matmul_packed
+        row_blocks, column_blocks = _blocks(batch, m, n, k, dtype.itemsize)
+        work = m * n * k // 16
+    items = batch * row_blocks * column_blocks
+    sizes = (batch, m, n, k, transpose_a, transpose_b, row_blocks, column_blocks)
+    return Plan(chosen, items, batch * work, np.array(sizes, np.int64))
+
+
+def _blocks(batch: int, m: int, n: int, k: int, itemsize: int) -> tuple[int, int]:
+    """Into how many blocks of rows and of columns `matmul_packed` splits each output.
+
+    Few enough columns for the packed memory. With few rows packing counts, and an even number of
+    blocks keeps two threads from both packing the one in the middle; with many rows they had
+    better not write to the same rows. At most `ITEMS` blocks, which split evenly.
+    """
+    vectors = -(-n * itemsize // VECTOR_BYTES)
+    most = PACKED_BYTES // (min(k, DEPTH) * VECTOR_BYTES)
+    columns = -(-vectors // most)
+    if columns % 2 and m < MANY_ROWS and vectors >= 4 * TILE_VECTORS:
+        columns += 1
+    rows = max(1, min(-(-m // TILE_ROWS), ITEMS // (columns * batch)))
+    return rows, columns
+
+
+def multiply(
+    a: np.ndarray,
+    b: np.ndarray,
+    out: np.ndarray,
+    *,
+    transpose_a: bool = False,
+    transpose_b: bool = False,
+    alpha: float = 1.0,
+    beta: float = 0.0,
+    bias: Sequence[np.ndarray] = (),
+    sums: Sequence[np.ndarray] = (),
+) -> None:
+    """out = beta * out + alpha * A B + bias for C-contiguous arrays of two or three dimensions.
+
+    >>> a, out = np.eye(2, dtype=np.float32), np.empty((2, 2), np.float32)
+    >>> multiply(a, a, out, alpha=3.0)
+    >>> out.tolist()
+    [[3.0, 0.0], [0.0, 3.0]]
+    """
+    m, k = a.shape[-2:][::-1] if transpose_a else a.shape[-2:]
+    b_k, n = b.shape[-2:][::-1] if transpose_b else b.shape[-2:]
+    batch = out.shape[0] if out.ndim == 3 else 1
+    if b_k != k or out.shape[-2:] != (m, n):
+        raise ValueError(f"multiply: {a.shape} and {b.shape} do not give {out.shape}")
+    chosen = plan(m, n, k, transpose_a, transpose_b, batch, out.dtype)
+    arguments = (a, b, out, tuple(bias), tuple(sums), float(alpha), float(beta), chosen.sizes)
+    address = chosen.kernel.compile(out.dtype)
+    if chosen.work < PARALLEL_WORK:
+        launcher.serial(address, chosen.items, arguments)
+    else:
+        launcher.parallel(address, chosen.items, chosen.work, arguments)
+
+
+def product_info() -> dict[str, object]:
+    """What computes the matrix products here, for a report on the machine."""
+    return {
+        "library": "numgrad",
+        "vector_bits": 8 * VECTOR_BYTES,
+        "fused_multiply_add": FUSED,
+        "tile": f"{TILE_ROWS}x{TILE_VECTORS * VECTOR_BYTES // 4} float32",
+        "threads": get_num_threads(),
+    }
