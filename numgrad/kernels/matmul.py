@@ -40,7 +40,7 @@ from numba import njit
 from ._contract import OPTIONS, Kernel, arrays, flat, kernel, scalar
 from ._launch import PARALLEL_WORK, get_num_threads, launcher
 from ._native import address_of, as_pointer, pointer_at, stack_buffer
-from .matmul_packed import DEPTH, SPARE_BYTES, STRIP_BYTES, multiply_block
+from .matmul_packed import DEPTH, STRIP_BYTES, TILE_BYTES, multiply_block
 from .matmul_thin import THIN, THIN_COLUMNS, multiply_thin
 from .matmul_tile import FUSED, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, pointer_to
 
@@ -53,6 +53,8 @@ ITEMS = 64
 MANY_ROWS = 256
 #: Rows whose sums are formed together.
 SUM_ROWS = 64
+#: Bytes of working memory for a tile, or a row of sums.
+SPARE_BYTES = max(TILE_BYTES, 8 * THIN_COLUMNS, 8 * SUM_ROWS)
 
 
 def _items(a, b, out, bias, sums, alpha, beta, sizes):

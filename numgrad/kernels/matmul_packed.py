@@ -21,7 +21,7 @@ DEPTH = 512
 HALF_ROWS = TILE_ROWS // 2
 #: Bytes of working memory: a strip of A, and a tile that sticks out of the output.
 STRIP_BYTES = DEPTH * TILE_ROWS * 8
-SPARE_BYTES = TILE_ROWS * TILE_VECTORS * VECTOR_BYTES
+TILE_BYTES = TILE_ROWS * TILE_VECTORS * VECTOR_BYTES
 
 
 @njit(**OPTIONS)

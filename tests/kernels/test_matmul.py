@@ -1,5 +1,10 @@
 """Matrix products against float64, at sizes around every boundary of the kernels."""
 
+import os
+import platform
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -152,3 +157,25 @@ def test_shapes_that_do_not_fit_raise():
 def test_product_info():
     assert product_info()["vector_bits"] in (128, 256, 512)
     assert matmul.plan(1, 1, SMALL).kernel is matmul_small
+
+
+NARROW = """
+import numpy as np
+from numgrad.kernels.matmul import multiply, product_info
+assert product_info()["vector_bits"] == 256
+rng = np.random.default_rng(0)
+for m, n, k in [(3, 200, 70), (21, 60, 530)]:
+    a, b = rng.standard_normal((2, 600, 600)).astype(np.float32)
+    a, b, out, sums = a[:k, :m].copy(), b[:n, :k].copy(), np.empty((m, n), np.float32), a[0, :m]
+    sums = sums.copy()
+    multiply(a, b, out, transpose_a=True, transpose_b=True, sums=(sums,))
+    assert abs(out - a.T.astype(float) @ b.T).max() < 1e-3
+    assert abs(sums - a.astype(float).sum(0)).max() < 1e-3
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="names an x86 processor")
+def test_a_processor_with_narrower_vectors():
+    features = "+avx,+avx2,+bmi,+bmi2,+f16c,+fma,+popcnt,+sse4.1,+sse4.2"
+    narrow = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": features}
+    subprocess.run([sys.executable, "-c", NARROW], env=os.environ | narrow, check=True)
