@@ -14,6 +14,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 import numpy as np
 from numba import njit
@@ -36,6 +37,7 @@ from ._native import (
     ARRAY_SHAPE,
     ARRAY_STRIDES,
     C_CONTIGUOUS,
+    address_of,
     as_pointer,
     get,
     load_int32,
@@ -98,12 +100,13 @@ def _advance(out, index, strides, axis, offset):
 
 
 @njit(**OPTIONS)
-def gather(array, out, start, count, buffer, dtype):
-    """buffer[k] = element start + k of `array` broadcast to the shape of `out`."""
+def _move(array, out, start, count, buffer, dtype, outwards):
+    """buffer[k] = element start + k of `array` broadcast to the shape of `out`, or the reverse."""
     index = stack_buffer(numba.int64, 64)
     strides = stack_buffer(numba.int64, 64)
     offset = _walk(array, out, start, index, strides)
     data = load_int64(array + ARRAY_DATA)
+    packed = as_pointer(buffer, dtype)
     last = load_int32(out + ARRAY_NDIM) - 1
     size = load_int64(load_int64(out + ARRAY_SHAPE) + 8 * last) if last >= 0 else 1
     stride = strides[last] if last >= 0 else 0
@@ -111,45 +114,72 @@ def gather(array, out, start, count, buffer, dtype):
     while done < count:
         run = min(count - done, size - index[last]) if last >= 0 else 1
         source = data + offset
-        if stride == buffer_itemsize(buffer):
-            packed = as_pointer(source, dtype)
+        if outwards:
             for k in range(run):
-                put(buffer, done + k, get(packed, k))
+                put(as_pointer(source + k * stride, dtype), 0, get(packed, done + k))
+        elif stride == itemsize_of(packed):
+            row = as_pointer(source, dtype)
+            for k in range(run):
+                put(packed, done + k, get(row, k))
         elif stride == 0:
             value = get(as_pointer(source, dtype), 0)
             for k in range(run):
-                put(buffer, done + k, value)
+                put(packed, done + k, value)
         else:
             for k in range(run):
-                put(buffer, done + k, get(as_pointer(source + k * stride, dtype), 0))
+                put(packed, done + k, get(as_pointer(source + k * stride, dtype), 0))
         done += run
         if last >= 0:
             index[last] += run
             offset = _advance(out, index, strides, last, offset + run * stride)
 
 
-@njit(**OPTIONS)
-def scatter(out, start, count, buffer, dtype):
-    """Element start + k of `out` = buffer[k]."""
-    index = stack_buffer(numba.int64, 64)
-    strides = stack_buffer(numba.int64, 64)
-    offset = _walk(out, out, start, index, strides)
-    data = load_int64(out + ARRAY_DATA)
-    last = load_int32(out + ARRAY_NDIM) - 1
-    for k in range(count):
-        put(as_pointer(data + offset, dtype), 0, get(buffer, k))
-        if last >= 0:
-            index[last] += 1
-            offset = _advance(out, index, strides, last, offset + strides[last])
-
-
 @numba.extending.intrinsic
-def buffer_itemsize(typingctx, pointer):
+def itemsize_of(typingctx, pointer):
+    """Bytes of one element behind a pointer."""
+
     def codegen(context, builder, signature, args):
         size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
         return context.get_constant(numba.types.int64, size)
 
     return numba.types.int64(pointer), codegen
+
+
+def _gather(array, out, start, count, buffer, itemsize):
+    if itemsize == 4:
+        _move(array, out, start, count, buffer, numba.int32, False)
+    elif itemsize == 8:
+        _move(array, out, start, count, buffer, numba.int64, False)
+    elif itemsize == 1:
+        _move(array, out, start, count, buffer, numba.int8, False)
+    else:
+        _move(array, out, start, count, buffer, numba.int16, False)
+
+
+def _scatter(array, out, start, count, buffer, itemsize):
+    if itemsize == 4:
+        _move(array, out, start, count, buffer, numba.int32, True)
+    elif itemsize == 8:
+        _move(array, out, start, count, buffer, numba.int64, True)
+    elif itemsize == 1:
+        _move(array, out, start, count, buffer, numba.int8, True)
+    else:
+        _move(array, out, start, count, buffer, numba.int16, True)
+
+
+# Gathering and scattering are machine code of their own, called by symbol from every elementwise
+# loop: compiled into each loop they would be most of its compile time.
+_MOVER = numba.types.void(*[numba.types.int64] * 6)
+gather = numba.types.ExternalFunction("numgrad_gather", _MOVER)
+scatter = numba.types.ExternalFunction("numgrad_scatter", _MOVER)
+
+
+@functools.cache
+def _register_movers() -> None:
+    """Make the symbols known to LLVM, before the first loop that calls them is linked."""
+    for symbol, function in (("numgrad_gather", _gather), ("numgrad_scatter", _scatter)):
+        key = _cache.key(_cache.fingerprint(function), symbol)
+        llvm.add_symbol(symbol, native_address(function, _MOVER, (symbol, "any"), key))
 
 
 class Elementwise:
@@ -236,7 +266,7 @@ class Elementwise:
                 f"        if layout{k} == DENSE:",
                 f"            p{k} = pointer_at(data{k}, start)",
                 f"        elif layout{k} == STRIDED:",
-                f"            gather(x{k}, x{count}, start, count, buffer{k}, dtype{k})",
+                f"            gather(x{k}, x{count}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}))",
             ]
         arguments = ", ".join(f"get(p{k}, i)" for k in numbers)
         lines += [
@@ -246,7 +276,7 @@ class Elementwise:
             "        for i in range(count):",
             f"            put(target, i, function({arguments}))",
             f"        if layout{count} != DENSE:",
-            f"            scatter(x{count}, start, count, buffer{count}, dtype{count})",
+            f"            scatter(x{count}, x{count}, start, count, address_of(target), itemsize_of(target))",
         ]
         return "\n".join(lines) + "\n"
 
@@ -256,6 +286,7 @@ class Elementwise:
         with _compile_lock:
             if dtype in self.addresses:
                 return self.addresses[dtype]
+            _register_movers()
             scope: dict[str, Any] = dict(_SCOPE, function=self.function)
             for position, fixed in enumerate(self.dtypes):
                 kind = fixed if fixed is not None else dtype
@@ -306,7 +337,9 @@ class Elementwise:
 
 
 _SCOPE: dict[str, Any] = {
+    "address_of": address_of,
     "as_pointer": as_pointer,
+    "itemsize_of": itemsize_of,
     "load_int64": load_int64,
     "layout_of": layout_of,
     "gather": gather,
