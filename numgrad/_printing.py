@@ -7,6 +7,8 @@ of decimals. Above a threshold only the edges of every dimension are printed, an
 read: printing ten million elements costs no more than printing a thousand.
 """
 
+from __future__ import annotations
+
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
