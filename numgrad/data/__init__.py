@@ -1,8 +1,6 @@
 """Data loading: datasets, samplers, collation and `DataLoader`; also `numgrad.utils.data`."""
 
-from .collate import collate as collate
 from .collate import default_collate as default_collate
-from .collate import default_collate_fn_map as default_collate_fn_map
 from .collate import default_convert as default_convert
 from .dataloader import DataLoader as DataLoader
 from .dataset import ChainDataset as ChainDataset
