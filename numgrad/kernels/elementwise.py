@@ -155,7 +155,7 @@ def _(grad, x, y):
 @elementwise
 def fmod(x, y):
     """x - y · trunc(x / y): the sign is the dividend's"""
-    return math.fmod(x, y)
+    return np.fmod(x, y)
 
 
 fmod.backward("x")(identity)
@@ -1091,7 +1091,7 @@ def _(grad, x, lambd):
 @elementwise
 def softshrink(x, lambd):
     """x - lambd where x > lambd, x + lambd where x < -lambd, else 0"""
-    return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, 0))
+    return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, 0 * x))
 
 
 @softshrink.backward("x")
