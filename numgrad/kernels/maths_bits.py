@@ -49,6 +49,25 @@ round_to_even = _llvm_function("rint", 1)
 
 
 @intrinsic
+def polynomial(typingctx, x, coefficients):
+    """Σ coefficients[k] · x^k by Horner's rule, one `fma` a coefficient after the first."""
+    if x not in _INTEGER or coefficients != types.UniTuple(x, len(coefficients)):
+        return None
+
+    def codegen(context, builder, signature, args):
+        floating = context.get_value_type(x)
+        function = builder.module.declare_intrinsic(
+            "llvm.fma", [floating], ir.FunctionType(floating, [floating] * 3)
+        )
+        *lower, result = (builder.extract_value(args[1], k) for k in range(len(coefficients)))
+        for coefficient in reversed(lower):
+            result = builder.call(function, [result, args[0], coefficient])
+        return result
+
+    return x(x, coefficients), codegen
+
+
+@intrinsic
 def select(typingctx, condition, if_true, if_false):
     """`if_true if condition else if_false`, both computed: no branch."""
     common = typingctx.unify_types(types.unliteral(if_true), types.unliteral(if_false))

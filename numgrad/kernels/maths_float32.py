@@ -24,6 +24,7 @@ from .maths_bits import (
     fma,
     from_bits,
     low_bits,
+    polynomial,
     round_to_even,
     round_to_zero,
     select,
@@ -84,21 +85,14 @@ SIGN_BIT = -0x80000000
 @_float32
 def exp_minus_one_of_reduced(r):
     """e^r - 1 for |r| <= ln(2) / 2."""
-    p = fma(r, 0.0013941874, 0.008368681)
-    p = fma(p, r, 0.04166639)
-    p = fma(p, r, 0.16666521)
-    p = fma(p, r, 0.5)
+    p = polynomial(r, (0.5, 0.16666521, 0.04166639, 0.008368681, 0.0013941874))
     return fma(p, r * r, r)
 
 
 @_float32
 def exp2_of_reduced(r):
     """2^r for |r| <= 1/2."""
-    p = fma(r, 0.00015461475, 0.0013390997)
-    p = fma(p, r, 0.009618065)
-    p = fma(p, r, 0.055503596)
-    p = fma(p, r, 0.2402265)
-    p = fma(p, r, 0.6931472)
+    p = polynomial(r, (0.6931472, 0.2402265, 0.055503596, 0.009618065, 0.0013390997, 0.00015461475))
     return fma(p, r, 1.0)
 
 
@@ -160,9 +154,7 @@ def half_exp(x):
 def sinh(x):
     a = absolute(x)
     z = a * a
-    p = fma(z, 2.784127e-06, 0.00019842619)
-    p = fma(p, z, 0.008333311)
-    p = fma(p, z, 0.16666667)
+    p = polynomial(z, (0.16666667, 0.008333311, 0.00019842619, 2.784127e-06))
     h = half_exp(a)
     return copy_sign(select(a < 1.0, fma(p * z, a, a), h - 0.25 / h), x)
 
@@ -177,10 +169,7 @@ def cosh(x):
 def tanh(x):
     a = absolute(x)
     z = a * a
-    small = fma(z, -0.006332071, 0.021116463)
-    small = fma(small, z, -0.05386447)
-    small = fma(small, z, 0.1333272)
-    small = fma(small, z, -0.33333322)
+    small = polynomial(z, (-0.33333322, 0.1333272, -0.05386447, 0.021116463, -0.006332071))
     small = fma(small * z, a, a)
     # From 0.55 on, with d = 2 |x|: (e^d - 1) / (e^d + 1). From 9.1 on the result is 1.
     near_zero = a < 0.55
@@ -206,20 +195,24 @@ def sigmoid(x):
 def erf(x):
     a = absolute(x)
     z = a * a
-    small = fma(z, -0.00063642144, 0.0050604716)
-    small = fma(small, z, -0.02680897)
-    small = fma(small, z, 0.11282905)
-    small = fma(small, z, -0.37612593)
-    small = fma(small, z, 0.12837917)
+    small = polynomial(
+        z, (0.12837917, -0.37612593, 0.11282905, -0.02680897, 0.0050604716, -0.00063642144)
+    )
     small = fma(small, a, a)
     # From 0.85 on: 1 - 2^q, with q a polynomial for log2(erfc). From 4 on the result is 1.
     b = select(a > 4.0, 4.0, a)
-    q = fma(b, 0.00029383833, -0.004498065)
-    q = fma(q, b, 0.03248797)
-    q = fma(q, b, -0.1507988)
-    q = fma(q, b, -0.9183029)
-    q = fma(q, b, -1.627448)
-    q = fma(q, b, -0.00015079936)
+    q = polynomial(
+        b,
+        (
+            -0.00015079936,
+            -1.627448,
+            -0.9183029,
+            -0.1507988,
+            0.03248797,
+            -0.004498065,
+            0.00029383833,
+        ),
+    )
     shifted = q + ROUND_POWER
     power = from_bits(shift_left(bits_of(shifted), 23))
     large = fma(-power, exp2_of_reduced(q - (shifted - ROUND_POWER)), 1.0)
@@ -243,13 +236,19 @@ def split(x):
 @_float32
 def log1p_of_reduced(f, n):
     """log(1 + f) + n · ln(2)."""
-    p = fma(f, -0.07861506, 0.1288172)
-    p = fma(p, f, -0.13127948)
-    p = fma(p, f, 0.14181101)
-    p = fma(p, f, -0.16624641)
-    p = fma(p, f, 0.20002297)
-    p = fma(p, f, -0.25000808)
-    p = fma(p, f, 0.33333316)
+    p = polynomial(
+        f,
+        (
+            0.33333316,
+            -0.25000808,
+            0.20002297,
+            -0.16624641,
+            0.14181101,
+            -0.13127948,
+            0.1288172,
+            -0.07861506,
+        ),
+    )
     z = f * f
     low = fma(-0.5, z, fma(p * f, z, n * LN2_LOW))
     return fma(n, LN2_HIGH, f + low)
@@ -270,14 +269,20 @@ def log(x):
 @_float32
 def log2(x):
     n, f = split(x)
-    p = fma(f, -0.110255755, 0.18708822)
-    p = fma(p, f, -0.19139086)
-    p = fma(p, f, 0.20448658)
-    p = fma(p, f, -0.23956735)
-    p = fma(p, f, 0.28857142)
-    p = fma(p, f, -0.36069867)
-    p = fma(p, f, 0.4808982)
-    p = fma(p, f, -0.72134733)
+    p = polynomial(
+        f,
+        (
+            -0.72134733,
+            0.4808982,
+            -0.36069867,
+            0.28857142,
+            -0.23956735,
+            0.20448658,
+            -0.19139086,
+            0.18708822,
+            -0.110255755,
+        ),
+    )
     low = fma(p * f, f, f * LOG2_E_LOW)
     return with_logarithms_special_values(x, n + fma(f, LOG2_E, low))
 
@@ -285,14 +290,20 @@ def log2(x):
 @_float32
 def log10(x):
     n, f = split(x)
-    p = fma(f, -0.033273853, 0.056283318)
-    p = fma(p, f, -0.05756469)
-    p = fma(p, f, 0.06155904)
-    p = fma(p, f, -0.07212285)
-    p = fma(p, f, 0.086868696)
-    p = fma(p, f, -0.108580895)
-    p = fma(p, f, 0.14476478)
-    p = fma(p, f, -0.21714719)
+    p = polynomial(
+        f,
+        (
+            -0.21714719,
+            0.14476478,
+            -0.108580895,
+            0.086868696,
+            -0.07212285,
+            0.06155904,
+            -0.05756469,
+            0.056283318,
+            -0.033273853,
+        ),
+    )
     low = fma(p * f, f, fma(f, LOG10_E_LOW, n * LOG10_2_LOW))
     return with_logarithms_special_values(x, fma(n, LOG10_2_HIGH, fma(f, LOG10_E, low)))
 
@@ -319,18 +330,24 @@ def log1p(x):
 def log2_of_power(m, n, y):
     """y · (n + log2(m)) for m between sqrt(1/2) and sqrt(2)."""
     f = m - 1.0
-    p = fma(f, 0.07737015231849471, -0.14284477703229959)
-    p = fma(p, f, 0.14475223812594457)
-    p = fma(p, f, -0.1431558896050304)
-    p = fma(p, f, 0.15876904734238562)
-    p = fma(p, f, -0.18030058579499855)
-    p = fma(p, f, 0.2061754125949606)
-    p = fma(p, f, -0.24045316871982617)
-    p = fma(p, f, 0.28853729193218497)
-    p = fma(p, f, -0.36067367473921663)
-    p = fma(p, f, 0.4808983614110641)
-    p = fma(p, f, -0.7213475208693284)
-    p = fma(p, f, 1.4426950408686803)
+    p = polynomial(
+        f,
+        (
+            1.4426950408686803,
+            -0.7213475208693284,
+            0.4808983614110641,
+            -0.36067367473921663,
+            0.28853729193218497,
+            -0.24045316871982617,
+            0.2061754125949606,
+            -0.18030058579499855,
+            0.15876904734238562,
+            -0.1431558896050304,
+            0.14475223812594457,
+            -0.14284477703229959,
+            0.07737015231849471,
+        ),
+    )
     t = y * fma(p, f, n)
     t = select(t < -151.0, -151.0, t)
     return select(t > 129.0, 129.0, t)
@@ -407,17 +424,14 @@ def quarter_turns(x):
 @_float32
 def sin_beyond_first_term(r, z):
     """sin(r) - r, where z = r²."""
-    p = fma(z, 2.7397543e-06, -0.00019844182)
-    p = fma(p, z, 0.00833336)
-    p = fma(p, z, -0.16666667)
+    p = polynomial(z, (-0.16666667, 0.00833336, -0.00019844182, 2.7397543e-06))
     return p * z * r
 
 
 @_float32
 def cos_minus_one(z):
     """cos(r) - 1, where z = r²."""
-    p = fma(z, 2.4250643e-05, -0.0013885378)
-    p = fma(p, z, 0.041666597)
+    p = polynomial(z, (0.041666597, -0.0013885378, 2.4250643e-05))
     return fma(p * z, z, -0.5 * z)
 
 
@@ -472,14 +486,20 @@ def atan(x):
     large = a > 1.0  # atan(a) = π/2 + atan(-1 / a)
     t = select(large, -1.0, a) / select(large, a, 1.0)
     z = t * t
-    p = fma(z, -0.0018048441, 0.010967123)
-    p = fma(p, z, -0.03128092)
-    p = fma(p, z, 0.058067594)
-    p = fma(p, z, -0.08410365)
-    p = fma(p, z, 0.10954774)
-    p = fma(p, z, -0.14264795)
-    p = fma(p, z, 0.19998609)
-    p = fma(p, z, -0.33333302)
+    p = polynomial(
+        z,
+        (
+            -0.33333302,
+            0.19998609,
+            -0.14264795,
+            0.10954774,
+            -0.08410365,
+            0.058067594,
+            -0.03128092,
+            0.010967123,
+            -0.0018048441,
+        ),
+    )
     small = fma(p * z, t, t)
     return copy_sign(select(large, HALF_PI + (small + HALF_PI_LOW), small), x)
 
@@ -487,11 +507,7 @@ def atan(x):
 @_float32
 def asin_of_reduced(t, z):
     """asin(t), where z = t² <= 0.3165."""
-    p = fma(z, 0.046756934, 0.007466579)
-    p = fma(p, z, 0.033738166)
-    p = fma(p, z, 0.044279907)
-    p = fma(p, z, 0.07501719)
-    p = fma(p, z, 0.16666642)
+    p = polynomial(z, (0.16666642, 0.07501719, 0.044279907, 0.033738166, 0.007466579, 0.046756934))
     return fma(p * z, t, t)
 
 
