@@ -13,7 +13,7 @@ import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pickle import UnpicklingError
 from typing import IO, Any
 
@@ -75,25 +75,26 @@ def save(
         raise ValueError(f"save: {pickle_module=} is not supported, only Python's own pickle is")
     if not _use_new_zipfile_serialization:
         raise ValueError("save: _use_new_zipfile_serialization=False is not supported")
-    is_path = isinstance(f, str | os.PathLike)
-    if not is_path and not hasattr(f, "write"):
+    if not isinstance(f, str | os.PathLike) and not hasattr(f, "write"):
         raise AttributeError(
             "expected 'f' to be string, path, or a file-like object with a 'write' attribute"
         )
     data, storages = pickle_checkpoint(obj, pickle_protocol)
+    destination: AbstractContextManager[Any] = nullcontext(f)
     name = "archive"
-    if is_path:
+    if isinstance(f, str | os.PathLike):
+        destination = atomic_write(f)
         # PyTorch's rule: the file's name up to its last dot, if that is ASCII.
-        stem = os.path.splitext(os.path.basename(os.fspath(f)))[0]
-        name = stem if stem and stem.isascii() else name
-    with atomic_write(f) if is_path else nullcontext(f) as file:
+        stem = os.path.basename(os.fspath(f)).rpartition(".")[0] or os.path.basename(f)
+        name = stem if stem.strip(".") and stem.isascii() else name
+    with destination as file:
         archive = ArchiveWriter(file.write, name)
         archive.record("data.pkl", data)
         archive.record(".format_version", b"1")
         archive.record(".storage_alignment", str(ALIGNMENT).encode())
         archive.record("byteorder", sys.byteorder.encode())
         for key, storage in enumerate(storages):
-            archive.record(f"data/{key}", memoryview(storage))
+            archive.record(f"data/{key}", storage.data)
         archive.close()
         if hasattr(file, "flush"):
             file.flush()
@@ -255,7 +256,7 @@ class Storages:
             array = np.ndarray(numel, kind.stored, self._mapped, offset)
         else:
             array = np.empty(numel, kind.stored)
-            self._archive.read_into(record, memoryview(array.view(np.uint8)))
+            self._archive.read_into(record, array.view(np.uint8).data)
         if self._swap:
             array = array.byteswap()
         if kind.dtype != kind.stored:

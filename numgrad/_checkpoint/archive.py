@@ -142,7 +142,7 @@ class ArchiveReader:
         if sum(entry.compress_size for entry in entries) > end - start:
             corrupt("reading zip archive: its records are larger than the file")
         folder = entries[0].filename.partition("/")[0] + "/"
-        self._entries = {}
+        self._entries: dict[str, zipfile.ZipInfo] = {}
         for entry in entries:
             name = entry.filename.removeprefix(folder)
             if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,11 @@ class Values:
 
 class CheckpointPickler(pickle._Pickler):
     """Python's pickler, not C's: that one cannot write a name that it cannot import."""
+
+    proto: int
+    save: Callable[[Any], None]
+    write: Callable[[bytes], Any]
+    memoize: Callable[[Any], None]
 
     def __init__(self, file: io.BytesIO, protocol: int, memory: SavedMemory) -> None:
         super().__init__(file, protocol)
@@ -90,7 +96,7 @@ class CheckpointPickler(pickle._Pickler):
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         if id(obj) not in TORCH_NAMES:
-            return super().save_global(obj, name)
+            return super().save_global(obj, name)  # type: ignore[misc]
         module, name = TORCH_NAMES[id(obj)]
         if self.proto >= 4:
             self.save(module)

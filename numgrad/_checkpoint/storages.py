@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from itertools import accumulate
+from operator import mul
 from typing import Any
 
 import numpy as np
@@ -134,9 +136,7 @@ class SavedMemory:
 
         `location`: the device that the values come from.
         """
-        root = array
-        while isinstance(root.base, np.ndarray):
-            root = root.base
+        root = _root_of(array)
         start = _address(array) - _address(root)
         steps = (start, *array.strides)
         regular = min(steps) >= 0 and not any(step % array.itemsize for step in steps)
@@ -145,6 +145,9 @@ class SavedMemory:
             array = root = array.copy("C")
             start = 0
         stride = tuple(step // array.itemsize for step in array.strides)
+        if not array.size:  # NumPy gives any strides, PyTorch those of sizes of at least 1
+            inner = [max(size, 1) for size in reversed(array.shape[1:])]
+            stride = tuple(accumulate([1, *inner], mul))[::-1]
         if id(root) not in self._allocations:
             self._allocations[id(root)] = Allocation(root)
         allocation = self._allocations[id(root)]
@@ -174,6 +177,18 @@ class SavedMemory:
             self._keys.clear()
             self.records.clear()
         return settled
+
+
+def _root_of(array: np.ndarray) -> np.ndarray:
+    """The array that a view is of, in the end."""
+    while True:
+        base = array.base
+        if not isinstance(base, np.ndarray):
+            # `as_strided` puts an object between a view and its array.
+            base = getattr(base, "base", None)
+        if not isinstance(base, np.ndarray):
+            return array
+        array = base
 
 
 def _address(array: np.ndarray) -> Any:

@@ -344,8 +344,8 @@ def globals_in(data: bytes) -> set[str]:
 def _name_of(opcode: int) -> str:
     import pickletools
 
-    known = pickletools.code2op.get(chr(opcode))
-    return known.name if known else "no such opcode"
+    names = {known.code: known.name for known in pickletools.opcodes}
+    return names.get(chr(opcode), "no such opcode")
 
 
 def _short(value: Any) -> str:

@@ -33,7 +33,8 @@ def round_trip(obj, **keywords):
 
 
 def values(dtype, shape=(2, 3)):
-    return (np.arange(np.prod(shape, dtype=int)).reshape(shape) % 2 + 1).astype(dtype)
+    counted = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    return np.asarray(counted % 2 + 1, dtype)
 
 
 def assert_same(loaded, tensor):
@@ -339,7 +340,8 @@ def samples(library, wrap):
         "parameters": [parameter, parameter],
         "leaf": leaf,
         "0-d": wrap(np.array(3.5)),
-        "empty": wrap(np.empty((0, 3), np.float32)),
+        "empty": library.zeros(0, 3),
+        "emptier": library.zeros(2, 0, 3),
         "adam": {
             "state": {0: {"step": wrap(np.array(1, np.float32)), "exp_avg": wrap(values("f4"))}},
             "param_groups": [{"lr": 0.001, "betas": (0.9, 0.999), "fused": None, "params": [0, 1]}],
