@@ -8,9 +8,9 @@ import numgrad
 ROOT = pathlib.Path(numgrad.__file__).parent
 #: From the bottom up. A file belongs to the first layer one of whose names begins its path.
 LAYERS = [
-    ("base", ["_version.py", "dtypes.py", "_generator.py"]),
+    ("base", ["_version.py", "dtypes.py"]),
     ("kernels", ["kernels/"]),
-    ("device", ["device/"]),
+    ("device", ["device/", "_generator.py"]),
     ("autograd", ["autograd/"]),
     ("ops", ["ops/"]),
     ("compile", ["compile/"]),

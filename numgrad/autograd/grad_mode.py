@@ -61,15 +61,8 @@ class _GradContext:
         return wrapped  # type: ignore[return-value]
 
 
-class no_grad(_GradContext):
-    """Operations inside are not recorded: results don't require gradients.
-
-    >>> x = numgrad.ones(1, requires_grad=True)
-    >>> with numgrad.no_grad():
-    ...     y = x * 2
-    >>> y.requires_grad
-    False
-    """
+class _Plain(_GradContext):
+    """A context without arguments: `@no_grad` and `@no_grad()` both decorate."""
 
     def __new__(cls, function: Any = None) -> Any:
         self = super().__new__(cls)
@@ -79,12 +72,21 @@ class no_grad(_GradContext):
         return self(function)
 
 
-class enable_grad(_GradContext):
+class no_grad(_Plain):
+    """Operations inside are not recorded: results don't require gradients.
+
+    >>> x = numgrad.ones(1, requires_grad=True)
+    >>> with numgrad.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+
+class enable_grad(_Plain):
     """Operations inside are recorded, also within `no_grad`."""
 
     enabled = True
-
-    __new__ = no_grad.__new__
 
 
 class inference_mode(_GradContext):

@@ -41,12 +41,12 @@ class Variable:
 
 
 class Counter:
-    """How often some memory has been written to in place."""
+    """How often some memory has been written to in place, and how often its history changed."""
 
-    __slots__ = ("version",)
+    __slots__ = ("version", "generation")
 
     def __init__(self) -> None:
-        self.version = 0
+        self.version = self.generation = 0
 
 
 class View:
@@ -54,9 +54,14 @@ class View:
 
     __slots__ = ("base", "parent", "function", "arguments", "generation")
 
-    def __init__(self, base: Variable, parent: Variable, function: Callable, arguments: tuple):
-        self.base, self.parent, self.function, self.arguments = base, parent, function, arguments
-        self.generation = getattr(base, "_generation", 0)
+    def __init__(
+        self, base: Variable, parent: Variable, function: Callable, arguments: tuple, generation: int
+    ) -> None:
+        self.base = base
+        self.parent = parent
+        self.function = function
+        self.arguments = arguments
+        self.generation = generation
 
     def replay(self, base: Any) -> Any:
         """The same view of another tensor of the base's shape."""
@@ -112,27 +117,31 @@ class Node:
         "versions",
         "context",
         "order",
-        "outputs",
-        "hooks",
-        "pre_hooks",
-        "trace",
+        "__dict__",
         "__weakref__",
     )
 
-    def __init__(
-        self, name: str, rule: Callable, edges: tuple, saved: tuple = (), context: Any = None
-    ) -> None:
+    name: str
+    rule: Callable
+    edges: tuple
+    saved: tuple | None
+    versions: tuple
+    context: Any
+    order: int
+
+    # Seldom set on a node itself, so that making one stays cheap.
+    outputs: int = 0
+    hooks: dict[int, Callable] | None = None
+    pre_hooks: dict[int, Callable] | None = None
+    trace: list[str] | None = None
+
+    def __init__(self, name: str, rule: Callable, edges: tuple, context: Any = None) -> None:
         self.name = name
         self.rule = rule
         self.edges = edges
-        self.saved: tuple | None = saved
-        self.versions: tuple | None = None
+        self.saved = self.versions = ()
         self.context = context
         self.order = _order()
-        self.outputs = 0
-        self.hooks: dict[int, Callable] | None = None
-        self.pre_hooks: dict[int, Callable] | None = None
-        self.trace: list[str] | None = None
         if mode.anomaly:
             self.trace = traceback.format_stack()
 
@@ -202,7 +211,15 @@ def record(
 
     `saved` holds tensors (or None, or `result` itself) that the rule takes back with `unpack`.
     """
-    node = Node(name, rule, tuple([None if t is None else edge(t) for t in inputs]), (), context)
+    edges = []
+    for tensor in inputs:
+        if tensor is None:
+            edges.append(None)
+            continue
+        if tensor._view is not None:
+            refresh(tensor)
+        edges.append((tensor._node or tensor) if tensor._requires_grad else None)
+    node = Node(name, rule, tuple(edges), context)
     result._node = node
     result._requires_grad = True
     if saved:
@@ -220,7 +237,7 @@ def record_many(
     differentiable: tuple | None = None,
 ) -> Any:
     """As `record`, for an operation with several results; its rule receives a list of gradients."""
-    node = Node(name, rule, tuple([None if t is None else edge(t) for t in inputs]), (), context)
+    node = Node(name, rule, tuple([None if t is None else edge(t) for t in inputs]), context)
     node.outputs = len(results)
     for index, result in enumerate(results):
         if differentiable is None or differentiable[index]:
@@ -308,21 +325,20 @@ def _raise_overwritten(tensor: Variable, found: int, expected: int, node: Node) 
 
 def record_view(view: Any, parent: Variable, function: Callable, arguments: tuple) -> Any:
     """Note that `view` shows memory of `parent` and came from `function(parent, *arguments)`."""
-    if parent._counter is None:
-        parent._counter = Counter()
-    view._counter = parent._counter
-    if mode.inference:
-        return view
-    base = parent if parent._view is None else parent._view.base
-    view._view = View(base, parent, function, arguments)
+    counter = parent._counter
+    if counter is None:
+        counter = parent._counter = Counter()
+    view._counter = counter
+    above = parent._view
+    base = parent if above is None else above.base
+    view._view = View(base, parent, function, arguments, counter.generation)
     return view
 
 
 def refresh(tensor: Variable) -> None:
     """Give a view the history that it gets from writes to its base since it was made."""
-    view = tensor._view
-    assert view is not None
-    generation = getattr(view.base, "_generation", 0)
+    view: Any = tensor._view
+    generation = tensor._counter.generation  # type: ignore[union-attr]
     if view.generation != generation and mode.enabled:
         view.generation = generation
         if view.base._requires_grad:
@@ -394,15 +410,15 @@ def adopt(tensor: Variable, result: Variable) -> None:
     if view is None:
         tensor._node = node
         tensor._requires_grad = node is not None
-        tensor._generation = getattr(tensor, "_generation", 0) + 1  # type: ignore[attr-defined]
+        tensor._counter.generation += 1  # type: ignore[union-attr]
         return
     base = view.base
     if not base._requires_grad and node is None:
         return
-    pasted = Node("CopySlices", _copy_slices_backward, (edge(base), node), (), view)
+    pasted = Node("CopySlices", _copy_slices_backward, (edge(base), node), view)
     base._node = pasted
     base._requires_grad = True
-    base._generation = getattr(base, "_generation", 0) + 1  # type: ignore[attr-defined]
+    tensor._counter.generation += 1  # type: ignore[union-attr]
 
 
 def _copy_slices_backward(node: Node, grad: Any) -> tuple:

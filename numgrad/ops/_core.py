@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import device as devices
 from ..autograd import tape
-from ..autograd.tape import Variable, mode, needs_grad, record, unpack, wrap
+from ..autograd.tape import Node, Variable, mode, needs_grad, record, refresh, unpack, wrap
 from ..device import cpu
 from ..dtypes import (
     BOOL,
@@ -531,7 +531,7 @@ def nary(kernel: Elementwise, name: str, *, floating: bool = False, result: Any 
 
     general.__name__ = general.__qualname__ = name
     general.__doc__ = kernel.__doc__
-    general.finish = finish  # type: ignore[attr-defined]
+    general.rule = rule  # type: ignore[attr-defined]
     return general
 
 
@@ -549,12 +549,28 @@ def _to_one_device(arrays: list, tensors: list) -> list:
 def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Any:
     """The function on tensors and numbers of a kernel with two inputs, with `out`."""
     general = nary(kernel, name, floating=floating)
-    finish = general.finish
     result_type = kernel.dtypes[-1]
 
     def operation(input: Any, other: Any, *, out: Any = None) -> Any:
         try:
-            x, y = input._data, other._data
+            x = input._data
+            kind = type(other)
+            if kind is float or kind is int:
+                # A number takes the tensor's dtype, unless a float meets integers.
+                if x.dtype.kind != "f":
+                    result = general(input, other)
+                    return result if out is None else write_out(out, result)
+                y = number(other, x.dtype)
+                plain = not (input._requires_grad or input._view is not None)
+                other = None
+            else:
+                y = other._data
+                plain = not (
+                    input._requires_grad
+                    or other._requires_grad
+                    or input._view is not None
+                    or other._view is not None
+                )
         except AttributeError:
             if not isinstance(input, Variable) and not isinstance(other, Variable):
                 check_tensor(input, name, "input")
@@ -568,23 +584,69 @@ def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Any:
             and type(y) is _ndarray
         ):
             shape = x.shape
-            if y.shape != shape:
-                shape = broadcast_shapes(shape, y.shape)
-            if (
-                input._requires_grad
-                or other._requires_grad
-                or input._view is not None
-                or other._view is not None
-            ) and mode.enabled:
-                result = finish([input, other], [x, y], dtype, shape)
-            else:
-                data = _empty(shape, result_type or dtype)
-                n = data.size
-                _launch(kernel, dtype, n, (x, y, data), n)
-                result = wrap(data)
+            own = y.shape
+            if own != shape and own:
+                shape = broadcast_shapes(shape, own)
+            data = _empty(shape, result_type or dtype)
+            n = data.size
+            _launch(kernel, dtype, n, (x, y, data), n)
+            result = wrap(data)
+            if not plain and mode.enabled and dtype.kind == "f":
+                link(result, input, other if other is not None else y, x.shape, own)
         else:
             result = general(input, other)
         return result if out is None else write_out(out, result)
+
+    derivatives = [kernel.derivatives.get(n) for n in kernel.inputs]
+    uses = [
+        set() if d is None else {n for n in d.inputs if n != "grad"} for d in derivatives
+    ]
+    first, second = kernel.inputs
+    has = [d is not None for d in derivatives]
+    # For (needs first, needs second): which of first, second and the output to keep.
+    plans = {}
+    for a in (False, True):
+        for b in (False, True):
+            used = (uses[0] if a else set()) | (uses[1] if b else set())
+            plans[a, b] = (first in used, second in used, "out" in used) if used else None
+    node = node_name(name)
+    rule = general.rule
+
+    def link(result: Any, input: Any, other: Any, own: tuple, others: tuple) -> None:
+        if input._view is not None:
+            refresh(input)
+        needs_first = input._requires_grad and has[0]
+        needs_second = False
+        if type(other) is _ndarray:
+            other = wrap(other)  # a number
+        else:
+            if other._view is not None:
+                refresh(other)
+            needs_second = other._requires_grad and has[1]
+        if not (needs_first or needs_second):
+            return
+        made = Node(
+            node,
+            rule,
+            (
+                (input._node or input) if needs_first else None,
+                (other._node or other) if needs_second else None,
+            ),
+            (own, others),
+        )
+        result._node = made
+        result._requires_grad = True
+        plan = plans[needs_first, needs_second]
+        if plan is not None:
+            tape.save(
+                made,
+                (
+                    input if plan[0] else None,
+                    other if plan[1] else None,
+                    result if plan[2] else None,
+                ),
+                result,
+            )
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = kernel.__doc__
