@@ -7,6 +7,7 @@ and `select` has no branch, whatever the caller's loop allows.
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _INTEGER = {types.float32: types.int32, types.float64: types.int64}
@@ -46,6 +47,27 @@ round_down = _llvm_function("floor", 1)
 round_up = _llvm_function("ceil", 1)
 round_to_zero = _llvm_function("trunc", 1)
 round_to_even = _llvm_function("rint", 1)
+
+
+def library_function(name):
+    """The C library's function of one float64, as a call that stays where it is written.
+
+    LLVM computes a call of `math.sin` for every element, wherever the branch around it leads: it
+    knows that a sine has no side effects. Of a plain external function it knows nothing.
+    """
+
+    @intrinsic
+    def call(typingctx, x):
+        def codegen(context, builder, signature, args):
+            double = ir.DoubleType()
+            function = cgutils.get_or_insert_function(
+                builder.module, ir.FunctionType(double, [double]), name
+            )
+            return builder.call(function, args)
+
+        return types.float64(types.float64), codegen
+
+    return call
 
 
 @intrinsic

@@ -1,8 +1,8 @@
 """The maths functions in float64: at most 2 ulp, most of them vector code as in `maths_float32.py`.
 
 The methods are those of the float32 file, with longer polynomials; the comments there hold here.
-The circular functions of an angle and the general power are the C library's, one call an element:
-reducing any float64 modulo π, or a logarithm to 64 bits, takes more than a vector pays for.
+Two things take more than a vector pays for and are the C library's, one call an element: reducing
+an angle of 10^5 and more modulo π, and the general power, which needs a logarithm to 64 bits.
 """
 
 import math
@@ -14,10 +14,12 @@ from .maths_bits import (
     absolute,
     add,
     bit_and,
+    bit_xor,
     bits_of,
     copy_sign,
     fma,
     from_bits,
+    library_function,
     polynomial,
     select,
     shift_left,
@@ -47,10 +49,16 @@ LOG10_E = 0.4342944819032518
 LOG10_E_LOW = 1.098319650216765e-17
 HALF_PI = 1.5707963267948966
 HALF_PI_LOW = 6.123233995736766e-17
+HALF_PI_LOWEST = -1.4973849048591698e-33
+TWO_OVER_PI = 0.6366197723675814
+# From here on the C library reduces an angle.
+LARGE = 1e5
 QUARTER_PI = HALF_PI / 2.0
 QUARTER_PI_LOW = HALF_PI_LOW / 2.0
 TAN_OF_EIGHTH_PI = 0.41421356237309503
 COT_OF_EIGHTH_PI = 2.414213562373095
+
+library_sin, library_cos, library_tan = (library_function(name) for name in ("sin", "cos", "tan"))
 
 # v + ROUND rounds |v| < 2^51 to an integer n, and the low bits of the sum hold n; see float32's.
 ROUND = 1.5 * 2.0**52
@@ -393,18 +401,102 @@ def rsqrt(x):
 
 
 @_float64
+def quarter_turns(x):
+    """(r, rest, q) with x = q · π/2 + r + rest and |r| <= π/4, for |x| < LARGE."""
+    shifted = fma(x, TWO_OVER_PI, ROUND)
+    n = shifted - ROUND
+    first = fma(n, -HALF_PI, x)  # exact
+    second = n * HALF_PI_LOW
+    r = first - second
+    # What that difference and that product lost, and the third part of π/2.
+    taken = first - r
+    lost = (first - (r + taken)) + (taken - second)
+    rest = fma(n, -HALF_PI_LOWEST, lost - fma(n, HALF_PI_LOW, -second))
+    return r, rest, bits_of(shifted)
+
+
+@_float64
+def sin_beyond_first_term(r, rest, z):
+    """sin(r + rest) - r, where z = r²."""
+    p = polynomial(
+        z,
+        (
+            -0.16666666666666638,
+            0.008333333333323395,
+            -0.00019841269830433146,
+            2.7557313872257798e-06,
+            -2.505078223719067e-08,
+            1.589801273592919e-10,
+        ),
+    )
+    return fma(p * z, r, fma(-0.5 * z, rest, rest))
+
+
+@_float64
+def cos_minus_one(r, rest, z):
+    """cos(r + rest) - 1, where z = r²."""
+    p = polynomial(
+        z,
+        (
+            0.0416666666666666,
+            -0.0013888888888874068,
+            2.4801587289436282e-05,
+            -2.755731433647768e-07,
+            2.0875720823995387e-09,
+            -1.1359507920458091e-11,
+        ),
+    )
+    return fma(-0.5, z, fma(p * z, z, -r * rest))
+
+
+@_float64
+def sin_at_quarter(r, rest, quarter):
+    z = r * r
+    cosine = cos_minus_one(r, rest, z) + 1.0
+    sine = sin_beyond_first_term(r, rest, z) + r
+    y = select(bit_and(quarter, 1) != 0, cosine, sine)
+    return from_bits(bit_xor(bits_of(y), shift_left(bit_and(quarter, 2), 62)))
+
+
+@_float64
 def sin(x):
-    return math.sin(x)
+    if absolute(x) >= LARGE:
+        return library_sin(x)
+    r, rest, quarter = quarter_turns(x)
+    return select(x == 0.0, x, sin_at_quarter(r, rest, quarter))  # a zero keeps its sign
 
 
 @_float64
 def cos(x):
-    return math.cos(x)
+    if absolute(x) >= LARGE:
+        return library_cos(x)
+    r, rest, quarter = quarter_turns(x)
+    return sin_at_quarter(r, rest, add(quarter, 1))
 
 
 @_float64
 def tan(x):
-    return math.tan(x)
+    if absolute(x) >= LARGE:
+        return library_tan(x)
+    r, rest, quarter = quarter_turns(x)
+    # Sine and cosine, each with what its rounding lost.
+    z = r * r
+    s_rest = sin_beyond_first_term(r, rest, z)
+    s = r + s_rest
+    s_low = s_rest - (s - r)
+    c_rest = cos_minus_one(r, rest, z)
+    c = c_rest + 1.0
+    c_low = c_rest - (c - 1.0)
+    # s / c, or -c / s a quarter on, with one step of correction.
+    even = bit_and(quarter, 1) == 0
+    numerator = select(even, s, -c)
+    numerator_low = select(even, s_low, -c_low)
+    denominator = select(even, c, s)
+    denominator_low = select(even, c_low, s_low)
+    inverse = 1.0 / denominator
+    quotient = numerator * inverse
+    left = fma(-quotient, denominator, numerator) + fma(-quotient, denominator_low, numerator_low)
+    return select(x == 0.0, x, fma(left, inverse, quotient))
 
 
 @_float64

@@ -124,6 +124,14 @@ def test_float64_is_within_two_ulp(name):
     assert error.max() <= 2.0, x[error.argmax()]
 
 
+@pytest.mark.skipif(np.finfo(np.longdouble).nmant < 63, reason="needs an extended precision type")
+@pytest.mark.parametrize("name", ["sin", "cos", "tan"])
+def test_float64_near_the_zeros_of_sine_and_cosine(name):
+    x = np.arange(1, 70_000) * (math.pi / 2)
+    error = ulps(run(LOOPS[name], x), LONG_REFERENCES[name](x.astype(np.longdouble)))
+    assert error.max() <= 2.0, x[error.argmax()]
+
+
 def test_float64_erf():
     x = spread_float64()[:4096]
     error = ulps(run(LOOPS["erf"], x), np.array([math.erf(value) for value in x]))
