@@ -73,7 +73,7 @@ class ScalarFunction:
         self.__doc__ = py_func.__doc__
         self.implement = implement
         self._depends_on = tuple(depends_on)
-        self._options = {**_INLINED, "fastmath": set(fastmath)}
+        self._options: dict[str, Any] = {**_INLINED, "fastmath": set(fastmath)}
         self._compiled: dict[tuple[types.Type, ...], Any] = {}
         self._python_entry: Any = None
 
@@ -126,7 +126,7 @@ class ScalarFunction:
 
 @typeof_impl.register(ScalarFunction)
 def _typeof_scalar_function(value: ScalarFunction, context: Any) -> types.Type:
-    return types.Dispatcher(value)
+    return types.Dispatcher(value)  # type: ignore[type-var]
 
 
 def scalar_function(formula: Callable[..., Any]) -> ScalarFunction:
