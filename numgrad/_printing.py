@@ -96,7 +96,8 @@ def _count(name: str, value: int) -> int:
 def get_printoptions() -> dict[str, Any]:
     """The present options, as a dictionary of arguments for `set_printoptions`.
 
-    >>> numgrad.get_printoptions()["precision"]
+    >>> from numgrad._printing import get_printoptions
+    >>> get_printoptions()["precision"]
     4
     """
     return asdict(_options)
@@ -106,7 +107,8 @@ def get_printoptions() -> dict[str, Any]:
 def printoptions(**kwargs: Any) -> Iterator[None]:
     """`set_printoptions(**kwargs)` inside a `with` block; the old options come back after it.
 
-    >>> with numgrad.printoptions(precision=1):
+    >>> from numgrad._printing import printoptions
+    >>> with printoptions(precision=1):
     ...     print(numgrad.tensor([0.25]))
     tensor([0.2])
     """
