@@ -1,0 +1,180 @@
+"""Optimizer updates in place: all parameters of a group in one launch (one for each dtype).
+
+Each function takes parameters that have a gradient, their state as lists of tensors in the same
+order, and the hyper-parameters as numbers. Nothing is recorded: like PyTorch's optimizers these
+write below autograd, and note the write in each parameter's version counter.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..autograd.tape import bump
+from ..kernels import optimizer as kernels
+from ..kernels._contract import Kernel
+from ._core import FLOAT32, Tensor, assign, copy_array, launch
+
+__all__ = ["adagrad_", "adam_", "rmsprop_", "sgd_"]
+
+Tensors = Sequence[Tensor]
+
+
+def sgd_(
+    params: Tensors,
+    momentum_buffers: Tensors | None,
+    lr: float,
+    weight_decay: float,
+    maximize: bool,
+    momentum: float = 0.0,
+    dampening: float = 0.0,
+    nesterov: bool = False,
+) -> None:
+    """Stochastic gradient descent; without momentum buffers the plain step."""
+    common = (lr, weight_decay, -1.0 if maximize else 1.0)
+    if momentum_buffers is None:
+        _update(kernels.sgd, params, (), common)
+    else:
+        options = (*common, momentum, dampening, 1.0 if nesterov else 0.0)
+        _update(kernels.sgd_momentum, params, (momentum_buffers,), options)
+
+
+def adam_(
+    params: Tensors,
+    means: Tensors,
+    squares: Tensors,
+    maxima: Tensors | None,
+    steps: Tensors,
+    lr: float,
+    weight_decay: float,
+    maximize: bool,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    decoupled: bool,
+) -> None:
+    """Adam, AdamW (`decoupled`) and AMSGrad (with `maxima`). `steps` (0-d, float32) go up by 1."""
+    keep = 1.0
+    if decoupled:
+        keep, weight_decay = 1.0 - lr * weight_decay, 0.0
+    sign = -1.0 if maximize else 1.0
+    options = (lr, weight_decay, sign, beta1, beta2, eps, keep)
+    _advance(steps)
+    if maxima is None:
+        _update(kernels.adam, params, (means, squares), options, steps)
+    else:
+        _update(kernels.adam_amsgrad, params, (means, squares, maxima), options, steps)
+
+
+_RMSPROP = {
+    (False, False): kernels.rmsprop,
+    (False, True): kernels.rmsprop_momentum,
+    (True, False): kernels.rmsprop_centered,
+    (True, True): kernels.rmsprop_centered_momentum,
+}
+
+
+def rmsprop_(
+    params: Tensors,
+    squares: Tensors,
+    means: Tensors | None,
+    momentum_buffers: Tensors | None,
+    steps: Tensors,
+    lr: float,
+    weight_decay: float,
+    maximize: bool,
+    alpha: float,
+    eps: float,
+    momentum: float,
+) -> None:
+    """RMSprop; centered with `means`, with momentum where there are buffers for it."""
+    states = [state for state in (squares, means, momentum_buffers) if state is not None]
+    options = [lr, weight_decay, -1.0 if maximize else 1.0, alpha, eps]
+    if momentum_buffers is not None:
+        options.append(momentum)
+    _advance(steps)
+    kernel = _RMSPROP[means is not None, momentum_buffers is not None]
+    _update(kernel, params, states, tuple(options))
+
+
+def adagrad_(
+    params: Tensors,
+    sums: Tensors,
+    steps: Tensors,
+    lr: float,
+    weight_decay: float,
+    maximize: bool,
+    lr_decay: float,
+    eps: float,
+) -> None:
+    """Adagrad. `steps` (0-d, float32) go up by 1."""
+    _advance(steps)
+    options = (lr, weight_decay, -1.0 if maximize else 1.0, lr_decay, eps)
+    _update(kernels.adagrad, params, (sums,), options, steps)
+
+
+def _advance(steps: Tensors) -> None:
+    launch(kernels.advance, FLOAT32, len(steps), (tuple([step._data for step in steps]),))
+
+
+def _update(
+    kernel: Kernel,
+    params: Tensors,
+    states: Sequence[Tensors],
+    options: tuple[float, ...],
+    steps: Tensors = (),
+) -> None:
+    """Launch `kernel` on params, gradients, states and, where there are any, steps."""
+    data = tuple([param._data for param in params])
+    grads = tuple([param._grad._data for param in params])
+    columns = [data, grads, *[tuple([tensor._data for tensor in state]) for state in states]]
+    dtype = data[0].dtype
+    found = np.empty(2, np.int64)
+    others = tuple(itertools.chain.from_iterable(columns[1:]))
+    launch(kernels.survey, dtype, len(others), (data, others, found))
+    size, unlike = found.tolist()
+    if unlike:
+        _update_unlike(kernel, params, states, options, steps)
+        return
+    if steps:
+        columns.append(tuple([step._data for step in steps]))
+    launch(kernel, dtype, size, (*columns, *options), size * len(columns))
+    for param in params:
+        bump(param)
+
+
+def _update_unlike(
+    kernel: Kernel,
+    params: Tensors,
+    states: Sequence[Tensors],
+    options: tuple[float, ...],
+    steps: Tensors,
+) -> None:
+    """As `_update`, for parameters of several dtypes or with gaps in memory: one at a time."""
+    rows = list(zip(params, *states, strict=True))
+    for param, *state in rows:
+        wanted = param._data
+        if wanted.dtype.kind != "f":
+            raise RuntimeError(
+                f"{kernel.name}: expected parameters of a floating-point dtype, got {wanted.dtype}"
+            )
+        for tensor in (param._grad, *state):
+            if tensor._data.shape != wanted.shape:
+                raise RuntimeError(
+                    f"{kernel.name}: expected a gradient and a state of the parameter's size "
+                    f"{list(wanted.shape)}, got {list(tensor._data.shape)}"
+                )
+    for k, (param, *state) in enumerate(rows):
+        dtype = param._data.dtype
+        grad = copy_array(param._grad._data, dtype)
+        written = [tensor._data for tensor in (param, *state)]
+        plain = [copy_array(array, dtype) for array in written]
+        arrays = [(plain[0],), (grad,), *[(array,) for array in plain[1:]]]
+        if steps:
+            arrays.append((steps[k]._data,))
+        launch(kernel, dtype, grad.size, (*arrays, *options), grad.size * len(arrays))
+        for target, source in zip(written, plain, strict=True):
+            assign(target, source)
+        bump(param)
