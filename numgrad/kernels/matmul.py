@@ -46,6 +46,8 @@ from .matmul_tile import FUSED, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, pointer_t
 
 #: Up to this many multiplications the plain loops are as fast as packing.
 SMALL = 2048
+#: From this many columns on `matmul_small` goes along the rows of B.
+LONG_ROW = 8
 #: Bytes of the packed columns of B: they stay in a core's second-level cache.
 PACKED_BYTES = 384 << 10
 #: Blocks of the output that `matmul_packed` is split into: enough for many threads.
@@ -107,7 +109,10 @@ def matmul_small(
     begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
     alpha: scalar, beta: scalar, sizes: flat(np.int64),
 ):  # fmt: skip
-    """The product by its formula, four columns at a time; an item is a row of one matrix.
+    """The product by its formula; an item is a row of one matrix.
+
+    Where B's rows are contiguous, multiples of them are added up; else columns are taken four at
+    a time, so that four sums are under way at once.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
     """
@@ -129,6 +134,12 @@ def matmul_small(
             sums[0][i] = total
         start_output(place, 0, 1, 1, n, keep, added, 0, len(bias))
         j = 0
+        if b_column == 1 and n >= LONG_ROW:
+            for p in range(terms):
+                element, b_row = scale * row[p * a_k], pointer_at(matrix, p * n)
+                for j in range(n):
+                    place[j] += element * b_row[j]
+            j = n
         while j + 4 <= n:
             s0, s1, s2, s3 = zero, zero, zero, zero
             for p in range(terms):

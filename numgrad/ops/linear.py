@@ -7,16 +7,19 @@ operations.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
-from ._core import Tensor, check_tensor, dense, empty, mode, record, sum_to, unpack, wrap
+import numpy as np
+
+from ..kernels.matmul import Plan, plan
+from ._core import Tensor, check_tensor, dense, empty, launch, mode, record, sum_to, unpack, wrap
 from .addmm import addmm
 from .matmul import (
     check_operands,
     fold,
     matmul,
-    multiply_arrays,
     mv_product,
     oriented,
     product,
@@ -25,7 +28,7 @@ from .matmul import (
 from .views import reshape, t, unsqueeze
 
 # PyTorch computes other shapes through views, and its graph shows their names.
-_LINEAR_NAMES = {
+_NAMES = {
     (1, True): "ViewBackward0",
     (1, False): "SqueezeBackward4",
     (2, True): "AddmmBackward0",
@@ -33,6 +36,45 @@ _LINEAR_NAMES = {
     (3, True): "ViewBackward0",
     (3, False): "UnsafeViewBackward0",
 }
+
+
+def _matrix(data: Any) -> tuple[Any, bool]:
+    """A row-major array of all rows, and whether it holds the transpose (of a matrix)."""
+    return oriented(data) if data.ndim == 2 else (dense(data), False)
+
+
+@functools.lru_cache(maxsize=4096)
+def _forward_plan(
+    x_shape: tuple,
+    w_shape: tuple,
+    bias_shape: tuple | None,
+    dtype: np.dtype,
+    flip_x: bool,
+    flip_w: bool,
+) -> tuple | None:
+    """The plan of the product, the output's shape and the node's name; None for shapes that are
+    not a linear layer's."""
+    if len(w_shape) != 2 or not x_shape or x_shape[-1] != w_shape[1] or dtype.kind == "b":
+        return None
+    if bias_shape is not None and bias_shape != w_shape[:1]:
+        return None
+    rows = math.prod(x_shape[:-1])
+    name = _NAMES[min(len(x_shape), 3), bias_shape is not None]
+    chosen = plan(rows, w_shape[0], w_shape[1], flip_x, not flip_w, 1, dtype)
+    return chosen, (*x_shape[:-1], w_shape[0]), name
+
+
+@functools.lru_cache(maxsize=4096)
+def _backward_plans(
+    x_shape: tuple, w_shape: tuple, dtype: np.dtype, flip_grad: bool, flip_x: bool, flip_w: bool
+) -> tuple[Plan, Plan]:
+    """The plans of grad @ weight and of gradᵀ @ x."""
+    out_features, in_features = w_shape
+    rows = math.prod(x_shape[:-1])
+    return (
+        plan(rows, in_features, out_features, flip_grad, flip_w, 1, dtype),
+        plan(out_features, in_features, rows, not flip_grad, flip_x, 1, dtype),
+    )
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -49,87 +91,85 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     except AttributeError:
         check_operands("linear", input=input, weight=weight)
         raise check_tensor(bias, "linear", "bias", 3) from None
-    dtype, dimensions = x.dtype, x.ndim
+    dtype, x_shape, w_shape = x.dtype, x.shape, w.shape
+    x, flip_x = (x, False) if x.flags.c_contiguous else _matrix(x)
+    w, flip_w = (w, False) if w.flags.c_contiguous else _matrix(w)
+    bias_shape = None if c is None else c.shape
+    how = _forward_plan(x_shape, w_shape, bias_shape, dtype, flip_x, flip_w)
     if (
-        w.ndim != 2
-        or dimensions == 0
-        or x.shape[-1] != w.shape[1]
+        how is None
         or w.dtype is not dtype
-        or dtype.kind == "b"
         or type(x) is not type(w)
-        or (c is not None and (c.shape != w.shape[:1] or c.dtype is not dtype))
+        or (c is not None and c.dtype is not dtype)
     ):
         return _general_linear(input, weight, bias)
-    if dimensions == 2:
-        rows = x.shape[0]
-        own_x, flip_x = oriented(x)
-    else:
-        rows = math.prod(x.shape[:-1])
-        own_x, flip_x = dense(x), False
-    own_w, flip_w = oriented(w)
-    out_features, in_features = w.shape
-    out = empty((*x.shape[:-1], out_features), dtype, x)
-    added = () if c is None else (dense(c),)
-    sizes = (1, rows, out_features, in_features)
-    multiply_arrays(own_x, own_w, flip_x, not flip_w, sizes, out, 1.0, 0.0, added)
+    chosen, shape, name = how
+    out = empty(shape, dtype, x)
+    added = () if c is None else (c if c.flags.c_contiguous else dense(c),)
+    arguments = (x, w, out, added, (), 1.0, 0.0, chosen.sizes)
+    launch(chosen.kernel, dtype, chosen.items, arguments, chosen.work)
     result = wrap(out)
     if mode.enabled:
         to_x, to_w = wanted(input), wanted(weight)
         if to_x or to_w or (bias is not None and wanted(bias)):
             kept = (input if to_w else None, weight if to_x else None)
-            name = _LINEAR_NAMES[min(dimensions, 3), bias is not None]
-            inputs = (input, weight, bias)
-            record(result, name, _linear_backward, inputs, kept, (x.shape, w.shape))
+            context = (x_shape, w_shape)
+            record(result, name, _linear_backward, (input, weight, bias), kept, context)
     return result
 
 
 def _linear_backward(node: Any, grad: Any) -> tuple:
     x, w = unpack(node)
-    to_x, to_w, to_bias = [edge is not None for edge in node.edges]
+    to_x, to_w, to_bias = node.edges
     if mode.enabled:
-        return _linear_backward_in_operations(x, w, grad, to_x, to_w, to_bias)
+        return _linear_backward_in_operations(node, x, w, grad)
     x_shape, w_shape = node.context
-    out_features, in_features = w_shape
-    rows = math.prod(x_shape[:-1])
-    g = grad._data
-    g, flip_g = oriented(g) if g.ndim == 2 else (dense(g), False)
     grad_x = grad_w = grad_bias = None
-    if to_x:
-        own_w, flip_w = oriented(w._data)
-        grad_x = empty(x_shape, g.dtype, g)
-        multiply_arrays(g, own_w, flip_g, flip_w, (1, rows, in_features, out_features), grad_x)
-    if to_w:
+    g = grad._data
+    g, flip_g = (g, False) if g.flags.c_contiguous else _matrix(g)
+    dtype = g.dtype
+    own_x = own_w = None
+    flip_x = flip_w = False
+    if to_w is not None:
         own_x = x._data
-        own_x, flip_x = oriented(own_x) if own_x.ndim == 2 else (dense(own_x), False)
-        grad_w = empty(w_shape, g.dtype, g)
-        sums = ()
-        if to_bias:
-            grad_bias = empty((out_features,), g.dtype, g)
-            sums = (grad_bias,)
-        sizes = (1, out_features, in_features, rows)
-        multiply_arrays(g, own_x, not flip_g, flip_x, sizes, grad_w, 1.0, 0.0, (), sums)
-    elif to_bias:
-        return None if grad_x is None else wrap(grad_x), None, _sum_rows(grad)
-    return (
-        None if grad_x is None else wrap(grad_x),
-        None if grad_w is None else wrap(grad_w),
-        None if grad_bias is None else wrap(grad_bias),
-    )
+        if not own_x.flags.c_contiguous:
+            own_x, flip_x = _matrix(own_x)
+    if to_x is not None:
+        own_w = w._data
+        if not own_w.flags.c_contiguous:
+            own_w, flip_w = _matrix(own_w)
+    plan_x, plan_w = _backward_plans(x_shape, w_shape, dtype, flip_g, flip_x, flip_w)
+    if to_x is not None:
+        data = empty(x_shape, dtype, g)
+        arguments: tuple = (g, own_w, data, (), (), 1.0, 0.0, plan_x.sizes)
+        launch(plan_x.kernel, dtype, plan_x.items, arguments, plan_x.work)
+        grad_x = wrap(data)
+    if to_w is not None:
+        sums: tuple = ()
+        if to_bias is not None:
+            sums = (empty(w_shape[:1], dtype, g),)
+            grad_bias = wrap(sums[0])
+        data = empty(w_shape, dtype, g)
+        arguments = (g, own_x, data, (), sums, 1.0, 0.0, plan_w.sizes)
+        launch(plan_w.kernel, dtype, plan_w.items, arguments, plan_w.work)
+        grad_w = wrap(data)
+    elif to_bias is not None:
+        grad_bias = _sum_rows(grad)
+    return grad_x, grad_w, grad_bias
 
 
-def _linear_backward_in_operations(
-    x: Any, w: Any, grad: Any, to_x: bool, to_w: bool, to_bias: bool
-) -> tuple:
+def _linear_backward_in_operations(node: Any, x: Any, w: Any, grad: Any) -> tuple:
     """The same, differentiable again."""
+    to_x, to_w, to_bias = node.edges
     grad_x = grad_w = None
-    if to_x:
+    if to_x is not None:
         grad_x = mv_product(w, grad, True) if grad._data.ndim == 1 else product(grad, w)
-    if to_w:
+    if to_w is not None:
         own_x, own_grad = x, grad
         if grad._data.ndim == 1:
             own_x, own_grad = unsqueeze(x, 0), unsqueeze(grad, 0)
         grad_w = product(fold(own_grad), fold(own_x), True)
-    return grad_x, grad_w, _sum_rows(grad) if to_bias else None
+    return grad_x, grad_w, _sum_rows(grad) if to_bias is not None else None
 
 
 def _sum_rows(grad: Any) -> Any:
