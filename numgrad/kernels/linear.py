@@ -31,6 +31,8 @@ def backward_weight_plan(rows: int, in_features: int, out_features: int, dtype: 
 def linear_forward(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray):
     """out[i, j] = sum_p x[i, p] weight[j, p] + bias[j]. 2 · rows · in · out operations.
 
+    >>> import numpy as np
+    >>> from numgrad.kernels.linear import linear_forward
     >>> x, weight = np.ones((2, 3), np.float32), np.ones((1, 3), np.float32)
     >>> out = np.empty((2, 1), np.float32)
     >>> linear_forward(x, weight, np.float32([0.5]), out)

@@ -325,6 +325,8 @@ def multiply(
 ) -> None:
     """out = beta * out + alpha * A B + bias for C-contiguous arrays of two or three dimensions.
 
+    >>> import numpy as np
+    >>> from numgrad.kernels.matmul import multiply
     >>> a, out = np.eye(2, dtype=np.float32), np.empty((2, 2), np.float32)
     >>> multiply(a, a, out, alpha=3.0)
     >>> out.tolist()
