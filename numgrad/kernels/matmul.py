@@ -52,7 +52,8 @@ LONG_ROW = 8
 PACKED_BYTES = 384 << 10
 #: Blocks of the output that `matmul_packed` is split into: enough for many threads.
 ITEMS = 64
-MANY_ROWS = 256
+#: From this many rows on, and up to this long a sum, threads share the rows and not the columns.
+MANY_ROWS, SHORT_SUM = 256, 128
 #: Rows whose sums are formed together.
 SUM_ROWS = 64
 #: Bytes of working memory for a tile, or a row of sums.
@@ -229,6 +230,7 @@ def matmul_packed(
     lanes = VECTOR_BYTES // out.itemsize
     row_blocks, column_blocks = sizes[6], sizes[7]
     vectors = (n + lanes - 1) // lanes
+    most = PACKED_BYTES // (VECTOR_BYTES * max(1, min(k, DEPTH)))  # vectors that fit into `packed`
     strips = (m + TILE_ROWS - 1) // TILE_ROWS
     add = keep != 0 or len(bias) > 0 or scale == 0
     item = begin
@@ -250,10 +252,16 @@ def matmul_packed(
             total = pointer_at(pointer_to(sums[0]), row)
             sum_rows(own_a, a_row, a_k, rows, k, zero, total, spare)
         if scale != 0:
-            multiply_block(
-                own_a, a_row, a_k, rows, own_b, b_k, b_column, columns, k,
-                scale, place, n, add, lanes, packed, strip, spare,
-            )  # fmt: skip
+            own = (columns + lanes - 1) // lanes
+            rounds = (own + most - 1) // most
+            for turn in range(rounds):
+                start = own * turn // rounds * lanes
+                width = min(columns, own * (turn + 1) // rounds * lanes) - start
+                multiply_block(
+                    own_a, a_row, a_k, rows,
+                    pointer_at(own_b, start * b_column), b_k, b_column, width, k,
+                    scale, pointer_at(place, start), n, add, lanes, packed, strip, spare,
+                )  # fmt: skip
         item = stop
 
 
@@ -298,15 +306,15 @@ def plan(
 def _blocks(batch: int, m: int, n: int, k: int, itemsize: int) -> tuple[int, int]:
     """Into how many blocks of rows and of columns `matmul_packed` splits each output.
 
-    Few enough columns for the packed memory. With few rows packing counts, and an even number of
-    blocks keeps two threads from both packing the one in the middle; with many rows they had
-    better not write to the same rows. At most `ITEMS` blocks, which split evenly.
+    An even number of blocks of columns, so that two threads don't both pack the same columns.
+    With many rows and a short sum it is writing that counts, not packing, and threads had better
+    not write to the same rows. About `ITEMS` blocks in all, which split evenly.
     """
     vectors = -(-n * itemsize // VECTOR_BYTES)
-    most = PACKED_BYTES // (min(k, DEPTH) * VECTOR_BYTES)
-    columns = -(-vectors // most)
-    if columns % 2 and m < MANY_ROWS and vectors >= 4 * TILE_VECTORS:
-        columns += 1
+    most = PACKED_BYTES // (VECTOR_BYTES * min(k, DEPTH))
+    columns = 1
+    if vectors >= 4 * TILE_VECTORS and not (m >= MANY_ROWS and k <= SHORT_SUM):
+        columns = 2 * -(-vectors // (2 * most))
     rows = max(1, min(-(-m // TILE_ROWS), ITEMS // (columns * batch)))
     return rows, columns
 
