@@ -272,6 +272,12 @@ from .ops import nanmean as nanmean
 from .ops import nansum as nansum
 from .ops import prod as prod
 from .ops import sum as sum
+from .ops import cummax as cummax
+from .ops import cummin as cummin
+from .ops import cumprod as cumprod
+from .ops import cumsum as cumsum
+from .ops import diff as diff
+from .ops import logcumsumexp as logcumsumexp
 from .ops import bmm as bmm
 from .ops import dot as dot
 from .ops import ger as ger
@@ -280,6 +286,13 @@ from .ops import mm as mm
 from .ops import mv as mv
 from .ops import outer as outer
 from .ops import vdot as vdot
+from .ops import log_softmax as log_softmax
+from .ops import logsumexp as logsumexp
+from .ops import softmax as softmax
+from .ops import batch_norm as batch_norm
+from .ops import layer_norm as layer_norm
+from .ops import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .ops import kl_div as kl_div
 from .ops import Generator as Generator
 from .ops import bernoulli as bernoulli
 from .ops import default_generator as default_generator
@@ -341,3 +354,5 @@ from . import progress as progress
 from .random import fork_rng as fork_rng
 from .serialization import load as load
 from .serialization import save as save
+from . import nn as nn
+from . import optim as optim

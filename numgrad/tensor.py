@@ -992,6 +992,12 @@ class Tensor(Variable):
     nansum = ops.nansum
     prod = ops.prod
     sum = ops.sum
+    cummax = ops.cummax
+    cummin = ops.cummin
+    cumprod = ops.cumprod
+    cumsum = ops.cumsum
+    diff = ops.diff
+    logcumsumexp = ops.logcumsumexp
     bmm = ops.bmm
     dot = ops.dot
     ger = ops.ger
@@ -1002,6 +1008,9 @@ class Tensor(Variable):
     mv = ops.mv
     outer = ops.outer
     vdot = ops.vdot
+    log_softmax = ops.log_softmax
+    logsumexp = ops.logsumexp
+    softmax = ops.softmax
     bernoulli = ops.bernoulli
     bernoulli_ = ops.bernoulli_
     exponential_ = ops.exponential_
