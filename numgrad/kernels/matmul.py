@@ -188,8 +188,9 @@ def matmul_thin(
     spare = as_pointer(address_of(stack_buffer(numba.uint8, SPARE_BYTES)), a.dtype)
     column_blocks = sizes[7]
     for item in range(begin, end):
-        member, start = item // column_blocks, item % column_blocks * THIN_COLUMNS
-        columns = min(THIN_COLUMNS, many - start)
+        member, part = item // column_blocks, item % column_blocks
+        start = many * part // column_blocks
+        columns = many * (part + 1) // column_blocks - start
         own_x = pointer_at(x, member * a_step)
         own_y = pointer_at(y, member * b_step + start * b_column)
         place = pointer_at(z, member * m * n + start * out_many)
@@ -292,8 +293,9 @@ def plan(
     if dtype.kind != "f" or m * n * k <= SMALL:
         chosen, row_blocks, column_blocks, work = matmul_small, m, 1, m * n * k // 4
     elif min(m, n) <= THIN:
-        chosen, row_blocks, column_blocks = matmul_thin, 1, -(-max(m, n) // THIN_COLUMNS)
-        work = max(m, n) * k
+        many = max(m, n)
+        column_blocks = max(-(-many // THIN_COLUMNS), min(8, -(-many // 128)))
+        chosen, row_blocks, work = matmul_thin, 1, many * k
     else:
         chosen = matmul_packed
         row_blocks, column_blocks = _blocks(batch, m, n, k, dtype.itemsize)

@@ -16,7 +16,7 @@ from .matmul_packed import DEPTH
 #: At most this many rows (or columns) make a product thin.
 THIN = 4
 #: The most columns that are handed to `multiply_thin` at a time.
-THIN_COLUMNS = 128
+THIN_COLUMNS = 512
 
 
 @njit(**OPTIONS)
