@@ -33,11 +33,11 @@ def sgd_(
     nesterov: bool = False,
 ) -> None:
     """Stochastic gradient descent; without momentum buffers the plain step."""
-    common = (lr, weight_decay, -1.0 if maximize else 1.0)
+    options = (lr, weight_decay, -1.0 if maximize else 1.0)
     if momentum_buffers is None:
-        _update(kernels.sgd, params, (), common)
+        _update(kernels.sgd, params, (), options)
     else:
-        options = (*common, momentum, dampening, 1.0 if nesterov else 0.0)
+        options = (*options, momentum, dampening, 1.0 if nesterov else 0.0)
         _update(kernels.sgd_momentum, params, (momentum_buffers,), options)
 
 
@@ -135,12 +135,12 @@ def _update(
     others = tuple(itertools.chain.from_iterable(columns[1:]))
     launch(kernels.survey, dtype, len(others), (data, others, found))
     size, unlike = found.tolist()
-    if unlike:
+    if unlike or dtype.kind != "f":
         _update_unlike(kernel, params, states, options, steps)
         return
     if steps:
         columns.append(tuple([step._data for step in steps]))
-    launch(kernel, dtype, size, (*columns, *options), size * len(columns))
+    launch(kernel, dtype, size, (*columns, *map(float, options)), size * len(columns))
     for param in params:
         bump(param)
 
@@ -174,7 +174,8 @@ def _update_unlike(
         arrays = [(plain[0],), (grad,), *[(array,) for array in plain[1:]]]
         if steps:
             arrays.append((steps[k]._data,))
-        launch(kernel, dtype, grad.size, (*arrays, *options), grad.size * len(arrays))
+        arguments = (*arrays, *map(float, options))
+        launch(kernel, dtype, grad.size, arguments, grad.size * len(arrays))
         for target, source in zip(written, plain, strict=True):
             assign(target, source)
         bump(param)
