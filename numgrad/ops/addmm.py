@@ -22,8 +22,7 @@ from ._core import (
     wrap,
     write_out,
 )
-from .elementwise import add, mul
-from .matmul import (
+from ._products import (
     c_name,
     check_bmm,
     check_matrices,
@@ -38,6 +37,7 @@ from .matmul import (
     product,
     wanted,
 )
+from .elementwise import add, mul
 from .views import expand, permute, reshape, unsqueeze
 
 

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ._core import Tensor, check_tensor, normalize_dim, type_name
+from ._products import c_name, check_operands, into, no_bool, product
 from .elementwise import mul
-from .matmul import c_name, check_operands, into, matmul, no_bool, product
+from .matmul import matmul
 from .reduction import sum as sum_dims
 from .views import diagonal, permute, reshape, unsqueeze
 

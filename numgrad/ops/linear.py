@@ -15,16 +15,9 @@ import numpy as np
 
 from ..kernels.matmul import Plan, plan
 from ._core import Tensor, check_tensor, dense, empty, launch, mode, record, sum_to, unpack, wrap
+from ._products import check_operands, fold, mv_product, oriented, product, wanted
 from .addmm import addmm
-from .matmul import (
-    check_operands,
-    fold,
-    matmul,
-    mv_product,
-    oriented,
-    product,
-    wanted,
-)
+from .matmul import matmul
 from .views import reshape, t, unsqueeze
 
 # PyTorch computes other shapes through views, and its graph shows their names.
