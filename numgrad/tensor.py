@@ -480,15 +480,7 @@ class Tensor(Variable):
         import weakref
 
         self._retains_grad = True
-        reference = weakref.ref(self)
-
-        def keep(grad: Any) -> None:
-            tensor = reference()
-            if tensor is not None:
-                held = tensor._grad
-                tensor._grad = grad.detach() if held is None else held + grad
-
-        self.register_hook(keep)
+        self._node.retained_by = weakref.ref(self)
 
     @property
     def retains_grad(self) -> bool:
@@ -938,6 +930,16 @@ class Tensor(Variable):
     repeat = ops.repeat
     tile = ops.tile
     argwhere = ops.argwhere
+    __getitem__ = ops.getitem
+    index_put = ops.index_put
+    index_put_ = ops.index_put_
+    masked_fill = ops.masked_fill
+    masked_fill_ = ops.masked_fill_
+    masked_scatter = ops.masked_scatter
+    masked_scatter_ = ops.masked_scatter_
+    masked_select = ops.masked_select
+    nonzero = ops.nonzero
+    __setitem__ = ops.setitem
     bincount = ops.bincount
     diag = ops.diag
     diag_embed = ops.diag_embed
@@ -945,29 +947,19 @@ class Tensor(Variable):
     fliplr = ops.fliplr
     flipud = ops.flipud
     gather = ops.gather
-    __getitem__ = ops.getitem
     index_add = ops.index_add
     index_add_ = ops.index_add_
     index_copy = ops.index_copy
     index_copy_ = ops.index_copy_
     index_fill = ops.index_fill
     index_fill_ = ops.index_fill_
-    index_put = ops.index_put
-    index_put_ = ops.index_put_
     index_select = ops.index_select
-    masked_fill = ops.masked_fill
-    masked_fill_ = ops.masked_fill_
-    masked_scatter = ops.masked_scatter
-    masked_scatter_ = ops.masked_scatter_
-    masked_select = ops.masked_select
-    nonzero = ops.nonzero
     repeat_interleave = ops.repeat_interleave
     roll = ops.roll
     scatter = ops.scatter
     scatter_ = ops.scatter_
     scatter_add = ops.scatter_add
     scatter_add_ = ops.scatter_add_
-    __setitem__ = ops.setitem
     take = ops.take
     take_along_dim = ops.take_along_dim
     tril = ops.tril

@@ -6,7 +6,6 @@ is a topological order, and each node runs once, with the sum of the gradients t
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from operator import attrgetter
@@ -77,6 +76,8 @@ def run(
                     changed = hook(grad)
                     if changed is not None:
                         grad = changed
+            if node.retained_by is not None:
+                _retain(node.retained_by(), grad)
             if node in wanted:
                 for position in wanted[node]:
                     if capture:
@@ -221,6 +222,8 @@ def _keep(tensor: Any, grad: Any) -> None:
     tensor._grad = own(grad) if held is None else held + grad
 
 
-def shared(grad: Any) -> bool:
-    """Whether somebody besides the engine holds this gradient's memory."""
-    return sys.getrefcount(grad) > 4
+def _retain(tensor: Any, grad: Any) -> None:
+    """`retain_grad`: after all hooks, whatever the order in which they were registered."""
+    if tensor is not None:
+        held = tensor._grad
+        tensor._grad = grad.detach() if held is None else held + grad

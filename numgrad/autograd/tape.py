@@ -134,6 +134,7 @@ class Node:
     hooks: dict[int, Callable] | None = None
     pre_hooks: dict[int, Callable] | None = None
     trace: list[str] | None = None
+    retained_by: Any = None  # a weak reference to the tensor whose gradient is to be kept
 
     def __init__(self, name: str, rule: Callable, edges: tuple, context: Any = None) -> None:
         self.name = name

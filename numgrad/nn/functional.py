@@ -27,22 +27,7 @@ from ..ops.elementwise import softsign as softsign
 from ..ops.elementwise import tanh as tanh
 from ..ops.elementwise import tanhshrink as tanhshrink
 from ..ops.elementwise import threshold as _threshold
-from ..ops.indexing import embedding as embedding
-from ..ops.indexing import one_hot as one_hot
-from ..ops.indexing import pad as pad
 from ..ops.linear import linear as linear
-from ..ops.loss import binary_cross_entropy as binary_cross_entropy
-from ..ops.loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
-from ..ops.loss import cross_entropy as cross_entropy
-from ..ops.loss import huber_loss as huber_loss
-from ..ops.loss import kl_div as kl_div
-from ..ops.loss import l1_loss as l1_loss
-from ..ops.loss import mse_loss as mse_loss
-from ..ops.loss import nll_loss as nll_loss
-from ..ops.loss import smooth_l1_loss as smooth_l1_loss
-from ..ops.normalization import batch_norm as batch_norm
-from ..ops.normalization import layer_norm as layer_norm
-from ..ops.random import dropout as _dropout
 from ..ops.softmax import log_softmax as _log_softmax
 from ..ops.softmax import softmax as _softmax
 from ..tensor import Tensor
@@ -171,7 +156,7 @@ def dropout(
     """Zero elements with probability p and scale the others by 1 / (1 - p), while training."""
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    return _into(input, _dropout(input, p, training), inplace)
+    return _into(input, ops.dropout(input, p, training), inplace)
 
 
 def normalize(
@@ -219,3 +204,11 @@ def scaled_dot_product_attention(
         else:
             scores = scores + attn_mask
     return dropout(softmax(scores, -1), dropout_p) @ value
+
+
+def __getattr__(name: str) -> Any:
+    """Losses, normalisation, embedding and padding are the operations of the same names."""
+    try:
+        return getattr(ops, name)
+    except AttributeError:
+        raise AttributeError(f"module 'numgrad.nn.functional' has no attribute '{name}'") from None

@@ -291,6 +291,12 @@ def inplace(operation: Callable, name: str | None = None) -> Callable:
         _check_overlap(self)
         before = tape.alias(self) if mode.enabled else self
         result = operation(before, *args, **kwargs)
+        node = result._node
+        if node is not None and node.saved and any(kept is before for kept in node.saved):
+            # The gradient needs the values from before: keep them apart from the write.
+            counter = tape.Counter()
+            counter.version = tape.version(before)
+            before._data, before._counter = copy_array(before._data, before._data.dtype), counter
         overwrite(self, result, name)
         return self
 
