@@ -130,11 +130,13 @@ class Optimizer:
                     group.setdefault(name, default)
 
     def __repr__(self) -> str:
-        lines = [type(self).__name__ + " ("]
+        text = type(self).__name__ + " ("
         for number, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {number}")
-            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
-        return "\n".join(lines) + "\n)"
+            text += f"\nParameter Group {number}\n"
+            for name in sorted(group):
+                if name != "params":
+                    text += f"    {name}: {group[name]}\n"
+        return text + ")"
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update all parameters from their gradients; overridden by every optimizer."""
