@@ -9,7 +9,6 @@ from ._version import __version__ as __version__
 from .dtypes import Size as Size
 from .dtypes import bool_ as bool
 from .dtypes import can_cast as can_cast
-from .dtypes import device as device
 from .dtypes import double as double
 from .dtypes import dtype as dtype
 from .dtypes import finfo as finfo
@@ -224,6 +223,12 @@ from .ops import stack as stack
 from .ops import tile as tile
 from .ops import vstack as vstack
 from .ops import argwhere as argwhere
+from .ops import index_put as index_put
+from .ops import index_put_ as index_put_
+from .ops import masked_fill as masked_fill
+from .ops import masked_scatter as masked_scatter
+from .ops import masked_select as masked_select
+from .ops import nonzero as nonzero
 from .ops import bincount as bincount
 from .ops import diag as diag
 from .ops import diag_embed as diag_embed
@@ -235,13 +240,7 @@ from .ops import gather as gather
 from .ops import index_add as index_add
 from .ops import index_copy as index_copy
 from .ops import index_fill as index_fill
-from .ops import index_put as index_put
-from .ops import index_put_ as index_put_
 from .ops import index_select as index_select
-from .ops import masked_fill as masked_fill
-from .ops import masked_scatter as masked_scatter
-from .ops import masked_select as masked_select
-from .ops import nonzero as nonzero
 from .ops import repeat_interleave as repeat_interleave
 from .ops import roll as roll
 from .ops import scatter as scatter
@@ -292,7 +291,12 @@ from .ops import softmax as softmax
 from .ops import batch_norm as batch_norm
 from .ops import layer_norm as layer_norm
 from .ops import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from .ops import cosine_embedding_loss as cosine_embedding_loss
+from .ops import hinge_embedding_loss as hinge_embedding_loss
 from .ops import kl_div as kl_div
+from .ops import margin_ranking_loss as margin_ranking_loss
+from .ops import poisson_nll_loss as poisson_nll_loss
+from .ops import triplet_margin_loss as triplet_margin_loss
 from .ops import Generator as Generator
 from .ops import bernoulli as bernoulli
 from .ops import default_generator as default_generator
@@ -356,3 +360,6 @@ from .serialization import load as load
 from .serialization import save as save
 from . import nn as nn
 from . import optim as optim
+
+# Last: the subpackage `device` has the same name.
+from .dtypes import device as device  # isort: skip

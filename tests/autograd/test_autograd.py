@@ -113,8 +113,8 @@ def test_inplace_into_a_fresh_buffer(torch):
     def program(t):
         x = t.tensor([1.0, 2.0], requires_grad=True)
         buffer = t.zeros(2, 2)
-        row = buffer[1]
         buffer[0] = x
+        row = buffer[1]
         row.copy_(x * 3)
         buffer.t().mul_(2)
         (buffer * t.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
