@@ -503,3 +503,48 @@ def test_module_and_adam_states_go_both_ways(torch):
     step(again, optimizer_again)
     for one, other in zip(model.state_dict().values(), again.state_dict().values(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_training_goes_on_in_the_other_library(torch):
+    """Two steps here, the third in torch and here; and the other way round."""
+
+    def network(library):
+        layers = library.nn.Linear(3, 4), library.nn.Tanh(), library.nn.Linear(4, 2)
+        model = library.nn.Sequential(*layers)
+        return model, library.optim.Adam(model.parameters(), lr=0.1)
+
+    def step(library, model, optimizer):
+        optimizer.zero_grad()
+        inputs = library.arange(12.0).reshape(4, 3) / 12
+        (model(inputs) ** 2).sum().backward()
+        optimizer.step()
+
+    def states(model, optimizer):
+        return {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+
+    for first, second in ((numgrad, torch), (torch, numgrad)):
+        first.manual_seed(0)
+        here, there = network(first), network(second)
+        step(first, *here)
+        step(first, *here)
+        file = io.BytesIO()
+        first.save(states(*here), file)
+        file.seek(0)
+        loaded = second.load(file)
+        for part, name in zip(there, ("model", "optimizer"), strict=True):
+            part.load_state_dict(loaded[name])
+        step(first, *here)
+        step(second, *there)
+        ours, theirs = states(*here), states(*there)
+        assert str(ours["optimizer"]["param_groups"][0]["betas"]) == "(0.9, 0.999)"
+        for name, value in ours["model"].items():
+            np.testing.assert_allclose(value.numpy(), theirs["model"][name].numpy(), rtol=1e-4)
+
+
+def test_whole_modules_are_saved_for_full_loading():
+    model = numgrad.nn.Sequential(numgrad.nn.Linear(2, 3), numgrad.nn.ReLU())
+    with pytest.raises(pickle.UnpicklingError, match="Sequential was not an allowed global"):
+        round_trip(model)
+    loaded = round_trip(model, weights_only=False)
+    assert repr(loaded) == repr(model)
+    assert loaded[0].weight.tolist() == model[0].weight.tolist()
