@@ -1,0 +1,290 @@
+"""Reading and writing elements by index: rows, gather and scatter, joining, triangles.
+
+Arrays are seen as `(outer, n, inner)`: the indexed dimension (or several adjacent ones, merged) in
+the middle. `outer` is never passed: it is the range, or follows from it. Where several indices may
+name one element, the writes to it are one work item, done in the order of the indices: the result
+is the same whatever the number of threads.
+
+Kernels that only move elements are compiled for integers of the four sizes (`BITS`) and serve every
+dtype of that size; those that compute are compiled for the dtype itself.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numba import njit
+
+from ._contract import OPTIONS, Kernel, array, arrays, flat, kernel, scalar
+
+#: The dtype that a moving kernel is compiled for, by the size of an element in bytes.
+BITS = {1: np.dtype("i1"), 2: np.dtype("i2"), 4: np.dtype("i4"), 8: np.dtype("i8")}
+
+INDEX = flat(np.int64)
+COUNT = scalar(np.int64)
+#: Neighbouring elements of `inner` that make one work item where rows are written.
+COLUMNS = 64
+
+
+def column_items(outer: int, inner: int) -> int:
+    """The work items of a kernel that writes `(outer, ..., inner)` by blocks of columns."""
+    return outer * -(-inner // COLUMNS)
+
+
+@kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
+def take_rows(
+    begin, end, x: flat, index: INDEX, out: flat, bad: INDEX, n: COUNT, m: COUNT, inner: COUNT
+):
+    """out[o, i] = x[o, index[i]], rows of `inner` elements; an index may count from the end.
+
+    x (outer, n, inner), index (m,), out (outer, m, inner), bad (1,). Where an index is out of
+    range its row is left alone and bad[0] = 1. Reads and writes m · inner elements for each o.
+    """
+    o = begin // m
+    i = begin - o * m
+    for item in range(begin, end):
+        k = index[i]
+        if k < 0:
+            k += n
+        if 0 <= k < n:
+            source = (o * n + k) * inner
+            target = item * inner
+            for j in range(inner):
+                out[target + j] = x[source + j]
+        else:
+            bad[0] = 1
+        i += 1
+        if i == m:
+            i = 0
+            o += 1
+
+
+@kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
+def gather_along(
+    begin, end, x: flat, index: INDEX, out: flat, bad: INDEX, n: COUNT, m: COUNT, inner: COUNT
+):
+    """out[o, i, j] = x[o, index[o, i, j], j].
+
+    x (outer, n, inner), index and out (outer, m, inner), bad (1,). Where an index is out of range
+    its element is left alone and bad[0] = 1. Reads an index and an element for each written.
+    """
+    for item in range(begin, end):
+        base = item // m * n * inner
+        start = item * inner
+        for j in range(inner):
+            k = index[start + j]
+            if 0 <= k < n:
+                out[start + j] = x[base + k * inner + j]
+            else:
+                bad[0] = 1
+
+
+@kernel
+def check_index(begin, end, index: INDEX, bad: INDEX, low: COUNT, high: COUNT):
+    """bad[0] = 1 where an index is not in [low, high). Reads 8 bytes an index."""
+    found = 0
+    for p in range(begin, end):
+        found |= (index[p] < low) | (index[p] >= high)
+    if found:
+        bad[0] = 1
+
+
+@kernel(items=lambda indices, sizes, out, bad: out.size)
+def combine_indices(begin, end, indices: arrays(np.int64), sizes: INDEX, out: INDEX, bad: INDEX):
+    """out[p] = the row-major position of the element (indices[0][p], indices[1][p], ...).
+
+    Indices may count from the end. bad (len(indices),): bad[k] = 1 where one of indices[k] is out
+    of range; its position is 0 then.
+    """
+    for p in range(begin, end):
+        position = 0
+        for d in range(len(indices)):
+            size = sizes[d]
+            k = indices[d][p]
+            if k < 0:
+                k += size
+            if k < 0 or k >= size:
+                bad[d] = 1
+                k = 0
+            position = position * size + k
+        out[p] = position
+
+
+def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
+    """The kernels `name_rows` and `name_along`: out[...] = combine(out[...], value)."""
+    combine = njit(**OPTIONS)(combine)
+
+    def write_rows(
+        begin,
+        end,
+        values: flat,
+        index: INDEX,
+        out: flat,
+        n: COUNT,
+        m: COUNT,
+        inner: COUNT,
+        step: COUNT,
+        skip: COUNT,
+    ):
+        blocks = (inner + COLUMNS - 1) // COLUMNS
+        item = begin
+        while item < end:
+            o = item // blocks
+            block = item - o * blocks
+            last = min(blocks, block + end - item)
+            first_column, last_column = block * COLUMNS, min(inner, last * COLUMNS)
+            for i in range(m):
+                k = index[i]
+                if k < 0:
+                    k += n
+                if k == skip:
+                    continue
+                target = (o * n + k) * inner
+                source = (o * m + i) * inner
+                if step:
+                    for j in range(first_column, last_column):
+                        out[target + j] = combine(out[target + j], values[source + j])
+                else:
+                    for j in range(first_column, last_column):
+                        out[target + j] = combine(out[target + j], values[0])
+            item += last - block
+
+    def write_along(
+        begin,
+        end,
+        values: flat,
+        index: INDEX,
+        out: flat,
+        n: COUNT,
+        m: COUNT,
+        inner: COUNT,
+        step: COUNT,
+    ):
+        blocks = (inner + COLUMNS - 1) // COLUMNS
+        item = begin
+        while item < end:
+            o = item // blocks
+            block = item - o * blocks
+            last = min(blocks, block + end - item)
+            for i in range(m):
+                source = (o * m + i) * inner
+                for j in range(block * COLUMNS, min(inner, last * COLUMNS)):
+                    target = (o * n + index[source + j]) * inner + j
+                    out[target] = combine(out[target], values[(source + j) * step])
+            item += last - block
+
+    write_rows.__name__ = write_rows.__qualname__ = f"{name}_rows"
+    write_rows.__doc__ = (
+        f"out[o, index[i]] {sign} values[o, i], rows of `inner` elements, for i = 0, 1, ...\n\n"
+        "    values (outer, m, inner), or one element for all with step = 0 instead of 1; index\n"
+        "    (m,), every one within range, may count from the end; out (outer, n, inner). Rows\n"
+        "    whose index is `skip` are left out (-1: none)."
+    )
+    write_along.__name__ = write_along.__qualname__ = f"{name}_along"
+    write_along.__doc__ = (
+        f"out[o, index[o, i, j], j] {sign} values[o, i, j], for i = 0, 1, ...\n\n"
+        "    values and index (outer, m, inner), or one value for all with step = 0 instead of 1;\n"
+        "    every index in [0, n); out (outer, n, inner)."
+    )
+
+    return (
+        kernel(
+            write_rows,
+            items=lambda values, index, out, n, m, inner, step, skip: column_items(
+                out.size // max(n * inner, 1), inner
+            ),
+        ),
+        kernel(
+            write_along,
+            items=lambda values, index, out, n, m, inner, step: column_items(
+                out.size // max(n * inner, 1), inner
+            ),
+        ),
+    )
+
+
+put_rows, put_along = _writer("put", lambda old, value: value, "=")
+add_rows, add_along = _writer("add", lambda old, value: old + value, "+=")
+multiply_rows, multiply_along = _writer("multiply", lambda old, value: old * value, "*=")
+# Where either is NaN so is the result, as in PyTorch.
+_, largest_along = _writer(
+    "largest", lambda old, value: value if value > old or value != value else old, "max="
+)
+_, smallest_along = _writer(
+    "smallest", lambda old, value: value if value < old or value != value else old, "min="
+)
+
+
+@kernel(items=lambda parts, out, outer: out.size)
+def join(begin, end, parts: arrays, out: flat, outer: COUNT):
+    """out[o] = parts[0][o], parts[1][o], ... one after the other.
+
+    parts[k] (outer, widths[k]), out (outer, sum of the widths). Reads and writes every element.
+    """
+    total = out.size // outer
+    o = begin // total
+    rest = begin - o * total
+    k = 0
+    while rest >= parts[k].size // outer:
+        rest -= parts[k].size // outer
+        k += 1
+    position = begin
+    while position < end:
+        part = parts[k]
+        width = part.size // outer
+        count = min(width - rest, end - position)
+        source = o * width + rest
+        for j in range(count):
+            out[position + j] = part[source + j]
+        position += count
+        rest = 0
+        k += 1
+        if k == len(parts):
+            k = 0
+            o += 1
+
+
+@kernel(items=lambda x, out, diagonal, lower: x.size // x.shape[2] if x.shape[2] else 0)
+def triangle(begin, end, x: array(3), out: array(3), diagonal: COUNT, lower: COUNT):
+    """out[b, i, j] = x[b, i, j] on one side of a diagonal and on it, 0 on the other.
+
+    lower = 1 keeps j - i <= diagonal, lower = 0 keeps j - i >= diagonal. x and out (batch, rows,
+    columns); each is read or written once.
+    """
+    rows, columns = x.shape[1], x.shape[2]
+    for item in range(begin, end):
+        b = item // rows
+        i = item - b * rows
+        edge = min(max(i + diagonal + lower, 0), columns)
+        for j in range(edge):
+            out[b, i, j] = x[b, i, j] if lower else 0
+        for j in range(edge, columns):
+            out[b, i, j] = 0 if lower else x[b, i, j]
+
+
+@kernel(items=lambda weight, index, limit, order: index.size)
+def limit_rows(begin, end, weight: array(2), index: INDEX, limit: scalar, order: scalar):
+    """Scale weight[index[i]] down to a p-norm of `limit` where its norm is above that.
+
+    weight (rows, columns) is changed in place; every index once at most. `order` is the p, which
+    may be infinite.
+    """
+    columns = weight.shape[1]
+    for item in range(begin, end):
+        row = index[item]
+        norm = 0.0
+        for j in range(columns):
+            size = abs(np.float64(weight[row, j]))
+            if order == np.inf:
+                norm = max(norm, size)
+            elif order == 2.0:
+                norm += size * size
+            else:
+                norm += size**order
+        if order == 2.0:
+            norm = np.sqrt(norm)
+        elif order != np.inf:
+            norm = norm ** (1.0 / order)
+        if norm > limit:
+            scale = limit / (norm + 1e-7)
+            for j in range(columns):
+                weight[row, j] = weight.dtype.type(weight[row, j] * scale)

@@ -1,0 +1,100 @@
+"""Finding and counting: positions of true elements, counts of values, places in sorted rows."""
+
+import numpy as np
+
+from ._contract import flat, kernel, scalar
+
+INDEX = flat(np.int64)
+COUNT = scalar(np.int64)
+#: Elements that one work item counts and finds positions in.
+BLOCK = 1 << 14
+
+
+@kernel(items=lambda mask, counts: counts.size)
+def count_true(begin, end, mask: flat(np.uint8), counts: INDEX):
+    """counts[b] = how many elements of block b of a mask are not 0.
+
+    mask (n,) of bytes, counts (ceil(n / BLOCK),). Reads a byte an element.
+    """
+    for b in range(begin, end):
+        count = 0
+        for i in range(b * BLOCK, min((b + 1) * BLOCK, mask.size)):
+            count += mask[i] != 0
+        counts[b] = count
+
+
+@kernel(items=lambda mask, starts, out: starts.size)
+def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: INDEX):
+    """out[starts[b]:] = the positions of the elements of block b of a mask that are not 0.
+
+    mask (n,) of bytes, starts (ceil(n / BLOCK),) the running sum of `count_true`'s counts before
+    each block, out (their sum,).
+    """
+    for b in range(begin, end):
+        k = starts[b]
+        for i in range(b * BLOCK, min((b + 1) * BLOCK, mask.size)):
+            if mask[i] != 0:
+                out[k] = i
+                k += 1
+
+
+@kernel(items=lambda positions, shape, out, across, along: positions.size)
+def coordinates(
+    begin, end, positions: INDEX, shape: INDEX, out: INDEX, across: COUNT, along: COUNT
+):
+    """out[p · across + d · along] = coordinate d of row-major position positions[p] in `shape`."""
+    for p in range(begin, end):
+        rest = positions[p]
+        for d in range(shape.size - 1, -1, -1):
+            quotient = rest // shape[d]
+            out[p * across + d * along] = rest - quotient * shape[d]
+            rest = quotient
+
+
+@kernel(items=lambda x, out: 1)
+def count_values(begin, end, x: INDEX, out: INDEX):
+    """out[v] += 1 for every v in x; one work item, 8 bytes read for each v."""
+    if begin < end:
+        for i in range(x.size):
+            out[x[i]] += 1
+
+
+@kernel(items=lambda x, weights, out: 1)
+def sum_weights(begin, end, x: INDEX, weights: flat, out: flat):
+    """out[x[i]] += weights[i], in order; one work item."""
+    if begin < end:
+        for i in range(x.size):
+            out[x[i]] += weights[i]
+
+
+@kernel(items=lambda boundaries, values, out, n, m, right, by_row: values.size)
+def search(
+    begin,
+    end,
+    boundaries: flat,
+    values: flat,
+    out: INDEX,
+    n: COUNT,
+    m: COUNT,
+    right: COUNT,
+    by_row: COUNT,
+):
+    """out[p] = where values[p] belongs in a sorted row: how many boundaries come before it.
+
+    Boundaries equal to the value come before it with right = 1, else after. boundaries (rows, n)
+    and values (rows, m) with by_row = 1, else one row for all values. A NaN belongs at the end.
+    log2(n) comparisons for each value.
+    """
+    for p in range(begin, end):
+        value = values[p]
+        first = p // m * n * by_row
+        start, stop = first, first + n
+        while start < stop:
+            middle = (start + stop) // 2
+            held = boundaries[middle]
+            before = not (held > value) if right else not (held >= value)
+            if before:
+                start = middle + 1
+            else:
+                stop = middle
+        out[p] = start - first
