@@ -75,7 +75,7 @@ class RandomSampler(Sampler[int]):
     >>> import numgrad
     >>> from numgrad.utils.data import RandomSampler
     >>> list(RandomSampler("abcde", generator=numgrad.Generator().manual_seed(0)))
-    [4, 1, 2, 0, 3]
+    [4, 0, 1, 3, 2]
     """
 
     def __init__(

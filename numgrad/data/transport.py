@@ -128,10 +128,12 @@ def _reduce_tensor(value: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...
             "call detach() on the tensor before serializing (e.g., putting it on the queue)."
         )
     # Of a view only its elements travel, not the memory it looks into.
-    array = np.ascontiguousarray(value.detach().numpy()).reshape(tuple(value.shape))
-    return _rebuild_tensor, (array, value.requires_grad)
+    array = np.ascontiguousarray(value.detach().numpy())
+    buffer = pickle.PickleBuffer(array)
+    return _rebuild_tensor, (buffer, array.dtype.name, tuple(value.shape), value.requires_grad)
 
 
-def _rebuild_tensor(array: np.ndarray, requires_grad: bool) -> Tensor:
-    value = ops.from_numpy(array)
+def _rebuild_tensor(buffer: Any, dtype: str, shape: tuple[int, ...], requires_grad: bool) -> Tensor:
+    # By the name of its dtype: an unpickled NumPy dtype is another object than NumPy's own.
+    value = ops.from_numpy(np.frombuffer(buffer, np.dtype(dtype)).reshape(shape))
     return value.requires_grad_() if requires_grad else value
