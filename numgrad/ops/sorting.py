@@ -9,7 +9,7 @@ import numpy as np
 
 from ..dtypes import BOOL, INT64
 from ._core import Tensor, check_tensor, needs_grad, normalize_dim, record, unpack, wrap
-from .indexing import scatter_add
+from .gathering import scatter_add
 from .views import reshape
 
 _Sort = namedtuple("sort", ["values", "indices"])
