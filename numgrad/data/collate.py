@@ -87,6 +87,12 @@ def collate(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -
             if isinstance(first, candidate):
                 return function(batch, collate_fn_map=collate_fn_map)
 
+    if isinstance(first, tuple):
+        if hasattr(first, "_fields"):
+            rows = zip(*batch, strict=False)
+            return kind(*[collate(column, collate_fn_map=collate_fn_map) for column in rows])
+        # A plain tuple of samples becomes a list, as in PyTorch.
+        return _collate_columns(batch, collate_fn_map)
     if isinstance(first, Mapping):
         columns = {
             key: collate([sample[key] for sample in batch], collate_fn_map=collate_fn_map)
@@ -94,17 +100,22 @@ def collate(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -
         }
         return _like_mapping(first, columns)
     if isinstance(first, Sequence):
-        if isinstance(first, tuple) and hasattr(first, "_fields"):
-            rows = zip(*batch, strict=False)
-            return kind(*[collate(column, collate_fn_map=collate_fn_map) for column in rows])
-        try:
-            transposed = list(zip(*batch, strict=True))
-        except ValueError:
-            raise RuntimeError("each element in list of batch should be of equal size") from None
-        values = [collate(column, collate_fn_map=collate_fn_map) for column in transposed]
-        # A plain tuple of samples becomes a list, as in PyTorch.
-        return values if isinstance(first, tuple) else _like_sequence(first, values)
+        return _like_sequence(first, _collate_columns(batch, collate_fn_map))
     raise TypeError(_NOT_COLLATABLE.format(kind))
+
+
+def _collate_columns(batch: Sequence[Any], collate_fn_map: CollateMap | None) -> list[Any]:
+    """The first entries of all samples collated, then the second ones, and so on."""
+    functions = collate_fn_map or {}
+    collated = []
+    try:
+        columns = list(zip(*batch, strict=True))
+    except ValueError:
+        raise RuntimeError("each element in list of batch should be of equal size") from None
+    for column in columns:
+        function = functions.get(type(column[0]), collate)
+        collated.append(function(column, collate_fn_map=collate_fn_map))
+    return collated
 
 
 def default_collate(batch: Sequence[Any]) -> Any:
