@@ -3,6 +3,7 @@
 out (+)= alpha * A B for row-major A, B and out, A and B each transposed or not. A is read by
 broadcasting single elements; B is copied, in panels of up to three vectors of columns, so that the
 innermost loop reads it in order. A tile (`matmul_tile.tile`) is a few rows of A times one panel.
+Where there are too few rows to be worth the copy, panels are read where they lie.
 
 The sum over k is one chain of fused multiply-adds for each block of `DEPTH` and the blocks are
 added in order, whichever tile and thread an element falls to: its bits do not depend on them.
@@ -19,6 +20,8 @@ from .matmul_tile import BLOCK, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, tile, tra
 #: The longest piece of the sum over k that is done in one go.
 DEPTH = 512
 HALF_ROWS = TILE_ROWS // 2
+#: Up to this many rows of A, B's rows are read where they lie.
+DIRECT_ROWS = 256
 #: Bytes of working memory: a strip of A, and a tile that sticks out of the output.
 STRIP_BYTES = DEPTH * TILE_ROWS * 8
 TILE_BYTES = TILE_ROWS * TILE_VECTORS * VECTOR_BYTES
@@ -33,16 +36,18 @@ def panel_width(columns, lanes):
 
 
 @njit(**OPTIONS)
-def pack(b, k_stride, column_stride, depth, columns, lanes, alpha, packed):
+def pack(b, k_stride, column_stride, depth, columns, lanes, alpha, direct, packed):
     """Copy alpha * b[p, j], p < depth, j < columns, to panels: a panel holds its columns for
-    p = 0, 1 …, filled up with zeros to whole vectors."""
+    p = 0, 1 …, filled up with zeros to whole vectors. With `direct`, whole panels are left out."""
     start = 0
     while start < columns:
         width = panel_width(columns - start, lanes)
         own = min(width, columns - start)
         source = pointer_at(b, start * column_stride)
         target = pointer_at(packed, start * depth)
-        if column_stride == 1:
+        if direct and own == width:
+            pass
+        elif column_stride == 1:
             for p in range(depth):
                 row, place = pointer_at(source, p * k_stride), pointer_at(target, p * width)
                 for j in range(own):
@@ -88,8 +93,9 @@ def pack_rows(a, row_stride, k_stride, depth, rows, strip):
 
 @njit(**OPTIONS)
 def multiply_strip(
-    a, row_stride, k_stride, rows, packed, depth, columns, lanes, out, out_stride, add, spare
-):
+    a, a_row, a_k, rows, b, b_k, direct, packed, depth, columns, lanes,
+    out, out_stride, add, spare,
+):  # fmt: skip
     """out (+)= A B for one strip of at most TILE_ROWS rows of A and a packed B.
 
     A tile that sticks out of the output is computed in `spare` and copied from there.
@@ -98,25 +104,27 @@ def multiply_strip(
     while start < columns:
         width = panel_width(columns - start, lanes)
         own = min(width, columns - start)
-        panel = pointer_at(packed, start * depth)
+        panel, step = pointer_at(packed, start * depth), width
+        if direct and own == width:
+            panel, step = pointer_at(b, start), b_k
         target, stride, adding = pointer_at(out, start), out_stride, add
         inside = rows == TILE_ROWS and own == width
         if not inside:
             target, stride, adding = spare, width, False
         if rows > HALF_ROWS:
             if width == 3 * lanes:
-                tile(a, row_stride, k_stride, panel, depth, target, stride, adding, TILE_ROWS, 3)
+                tile(a, a_row, a_k, panel, step, depth, target, stride, adding, TILE_ROWS, 3)
             elif width == 2 * lanes:
-                tile(a, row_stride, k_stride, panel, depth, target, stride, adding, TILE_ROWS, 2)
+                tile(a, a_row, a_k, panel, step, depth, target, stride, adding, TILE_ROWS, 2)
             else:
-                tile(a, row_stride, k_stride, panel, depth, target, stride, adding, TILE_ROWS, 1)
+                tile(a, a_row, a_k, panel, step, depth, target, stride, adding, TILE_ROWS, 1)
         else:
             if width == 3 * lanes:
-                tile(a, row_stride, k_stride, panel, depth, target, stride, adding, HALF_ROWS, 3)
+                tile(a, a_row, a_k, panel, step, depth, target, stride, adding, HALF_ROWS, 3)
             elif width == 2 * lanes:
-                tile(a, row_stride, k_stride, panel, depth, target, stride, adding, HALF_ROWS, 2)
+                tile(a, a_row, a_k, panel, step, depth, target, stride, adding, HALF_ROWS, 2)
             else:
-                tile(a, row_stride, k_stride, panel, depth, target, stride, adding, HALF_ROWS, 1)
+                tile(a, a_row, a_k, panel, step, depth, target, stride, adding, HALF_ROWS, 1)
         if not inside:
             for i in range(rows):
                 row, place = pointer_at(spare, i * width), pointer_at(out, i * out_stride + start)
@@ -134,13 +142,14 @@ def multiply_block(
 
     `strip` is working memory for TILE_ROWS * DEPTH elements, `spare` for a whole tile.
     """
+    direct = column_stride == 1 and rows <= DIRECT_ROWS and alpha == 1
     pieces = (k + DEPTH - 1) // DEPTH
     for piece in range(pieces):
         first = k * piece // pieces
         depth = k * (piece + 1) // pieces - first
         adding = add or piece > 0
         own_b = pointer_at(b, first * b_k_stride)
-        pack(own_b, b_k_stride, column_stride, depth, columns, lanes, alpha, packed)
+        pack(own_b, b_k_stride, column_stride, depth, columns, lanes, alpha, direct, packed)
         for row in range(0, rows, TILE_ROWS):
             own = min(TILE_ROWS, rows - row)
             x = pointer_at(a, row * row_stride + first * k_stride)
@@ -150,5 +159,6 @@ def multiply_block(
                 x, x_row, x_k = strip, 1, TILE_ROWS
             place = pointer_at(out, row * out_stride)
             multiply_strip(
-                x, x_row, x_k, own, packed, depth, columns, lanes, place, out_stride, adding, spare
-            )
+                x, x_row, x_k, own, own_b, b_k_stride, direct, packed, depth, columns, lanes,
+                place, out_stride, adding, spare,
+            )  # fmt: skip

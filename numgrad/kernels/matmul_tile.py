@@ -54,11 +54,11 @@ def pointer_to(typingctx, array):
 
 
 @intrinsic
-def tile(typingctx, a, row_stride, k_stride, b, k, out, out_stride, add, rows, vectors):
+def tile(typingctx, a, row_stride, k_stride, b, b_stride, k, out, out_stride, add, rows, vectors):
     """out[i, j] (+)= sum_p a[i, p] * b[p, j] for one tile of `rows` rows by `vectors` vectors.
 
-    `a` is read at `a[i * row_stride + p * k_stride]`; `b` is packed, a row of `vectors` whole
-    vectors for every p. Every element is one chain of multiply-adds over p, so that its bits do not
+    `a` is read at `a[i * row_stride + p * k_stride]`, `b` in whole vectors from `b[p * b_stride]`
+    on. Every element is one chain of multiply-adds over p, so that its bits do not
     depend on the tile it is in.
     """
     if not (isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)):
@@ -66,7 +66,7 @@ def tile(typingctx, a, row_stride, k_stride, b, k, out, out_stride, add, rows, v
     pointer, shape = a, (rows, vectors)
 
     def codegen(context, builder, signature, args):
-        a, row_stride, k_stride, b, k, out, out_stride, add = args[:8]
+        a, row_stride, k_stride, b, b_stride, k, out, out_stride, add = args[:9]
         rows, vectors = (size.literal_value for size in shape)
         vector, align = _vector_of(context, pointer)
         lanes = vector.count
@@ -76,9 +76,9 @@ def tile(typingctx, a, row_stride, k_stride, b, k, out, out_stride, add, rows, v
             builder.store(ir.Constant(vector, None), slot)
         starts = [_at(builder, a, builder.mul(row_stride, _I64(i))) for i in range(rows)]
         with cgutils.for_range(builder, k, intp=_I64) as loop:
-            b_row = _at(builder, b, builder.mul(loop.index, _I64(vectors * lanes)))
+            b_row = _at(builder, b, builder.mul(loop.index, b_stride))
             b_vectors = [
-                _load(builder, _at(builder, b_row, _I64(j * lanes)), vector, VECTOR_BYTES)
+                _load(builder, _at(builder, b_row, _I64(j * lanes)), vector, align)
                 for j in range(vectors)
             ]
             offset = builder.mul(loop.index, k_stride)
@@ -100,7 +100,7 @@ def tile(typingctx, a, row_stride, k_stride, b, k, out, out_stride, add, rows, v
         return context.get_dummy_value()
 
     word = types.int64
-    arguments = (pointer, word, word, pointer, word, pointer, word, types.boolean)
+    arguments = (pointer, word, word, pointer, word, word, pointer, word, types.boolean)
     return types.void(*arguments, *shape), codegen
 
 

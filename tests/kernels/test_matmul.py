@@ -24,7 +24,14 @@ from numgrad.kernels.matmul import (
 SIZES = {
     matmul_small: [(0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (2, 30, 2), (5, 7, 3), (3, 6, 11)],
     matmul_thin: [(1, 300, 700), (700, 1, 300), (3, 130, 600), (131, 2, 513), (4, 128, 64)],
-    matmul_packed: [(64, 512, 784), (65, 131, 77), (17, 49, 600), (40, 16, 13), (9, 49, 513)],
+    matmul_packed: [
+        (64, 512, 784),
+        (65, 131, 77),
+        (290, 70, 40),
+        (17, 49, 600),
+        (40, 16, 13),
+        (9, 49, 513),
+    ],
 }
 CASES = [(kernel, *size) for kernel, sizes in SIZES.items() for size in sizes]
 LAYOUTS = [(False, False), (False, True), (True, False), (True, True)]
