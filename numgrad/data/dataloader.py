@@ -138,19 +138,20 @@ class DataLoader(Generic[T_co]):
                 "batch_size=None option disables auto-batching "
                 "and is mutually exclusive with drop_last"
             )
-        if sampler is None:
+        indices: Any = sampler  # the default order, where none was given
+        if indices is None:
             if self._streaming:
-                sampler = _EndlessSampler()
+                indices = _EndlessSampler()
             elif shuffle:
-                sampler = RandomSampler(dataset, generator=generator)  # type: ignore[arg-type]
+                indices = RandomSampler(dataset, generator=generator)  # type: ignore[arg-type]
             else:
-                sampler = SequentialSampler(dataset)  # type: ignore[arg-type]
+                indices = SequentialSampler(dataset)  # type: ignore[arg-type]
         if batch_size is not None:
-            batch_sampler = BatchSampler(sampler, batch_size, drop_last)
+            batch_sampler = BatchSampler(indices, batch_size, drop_last)
 
         self.batch_size = batch_size
         self.drop_last = drop_last
-        self.sampler = sampler
+        self.sampler = indices
         self.batch_sampler = batch_sampler
         self.generator = generator
         if collate_fn is None:

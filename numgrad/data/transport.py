@@ -43,7 +43,7 @@ def send(connection: Connection, message: Any) -> None:
     _Pickler(body, buffers).dump(message)
     parts = [body.getbuffer(), *[buffer.raw() for buffer in buffers]]
     head = struct.pack(f"<{1 + len(parts)}q", len(parts), *[part.nbytes for part in parts])
-    pieces = [piece for part in (head, *parts) for piece in (part, _padding(len(part)))]
+    pieces: list[Any] = [p for part in (head, *parts) for p in (part, _padding(len(part)))]
     size = sum(map(len, pieces))
     if size < _WHOLE_BELOW or not _HAS_MEMORY_FILES:
         connection.send_bytes(b"".join(pieces))
@@ -98,7 +98,7 @@ def _read_file(file: int, size: int) -> Any:
         else:
             _mapped.add(data)
             return data
-    copy = np.empty(size, np.uint8)
+    copy: Any = np.empty(size, np.uint8)
     done = 0
     while done < size:
         done += os.preadv(file, [copy[done:]], done)
@@ -128,7 +128,7 @@ def _reduce_tensor(value: Tensor) -> tuple[Callable[..., Tensor], tuple[Any, ...
             "call detach() on the tensor before serializing (e.g., putting it on the queue)."
         )
     # Of a view only its elements travel, not the memory it looks into.
-    array = np.ascontiguousarray(value.detach().numpy())
+    array: Any = np.ascontiguousarray(value.detach().numpy())
     buffer = pickle.PickleBuffer(array)
     return _rebuild_tensor, (buffer, array.dtype.name, tuple(value.shape), value.requires_grad)
 

@@ -79,7 +79,7 @@ class Workers:
     def _wait_for(self, candidates: list[int], timeout: float) -> int:
         if self._failure is not None:
             raise RuntimeError(self._failure)
-        owner = {self._connections[worker]: worker for worker in candidates}
+        owner: dict[Any, int] = {self._connections[worker]: worker for worker in candidates}
         # A process has ended when its sentinel is ready. Its connection alone would not tell where
         # a child of its own keeps the other end open.
         owner |= {self._processes[worker].sentinel: worker for worker in candidates}

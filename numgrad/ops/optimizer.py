@@ -33,7 +33,7 @@ def sgd_(
     nesterov: bool = False,
 ) -> None:
     """Stochastic gradient descent; without momentum buffers the plain step."""
-    options = (lr, weight_decay, -1.0 if maximize else 1.0)
+    options: tuple[float, ...] = (lr, weight_decay, -1.0 if maximize else 1.0)
     if momentum_buffers is None:
         _update(kernels.sgd, params, (), options)
     else:

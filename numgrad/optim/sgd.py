@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from .. import ops
 from ..ops import optimizer as update
 from ..tensor import Tensor
@@ -64,9 +62,9 @@ class SGD(FusedOptimizer):
 
     def _update(self, group: Group, params: list[Tensor]) -> None:
         momentum = group["momentum"]
-        common: Any = (group["lr"], group["weight_decay"], group["maximize"])
+        lr, decay, maximize = group["lr"], group["weight_decay"], group["maximize"]
         if momentum == 0:
-            update.sgd_(params, None, *common)
+            update.sgd_(params, None, lr, decay, maximize)
             return
         dampening, nesterov = group["dampening"], group["nesterov"]
         states = [self.state[param] for param in params]
@@ -80,10 +78,10 @@ class SGD(FusedOptimizer):
         if fresh and dampening != 0:
             # The first step is not damped.
             buffers = [self.state[param]["momentum_buffer"] for param in fresh]
-            update.sgd_(fresh, buffers, *common, momentum, 0.0, nesterov)
+            update.sgd_(fresh, buffers, lr, decay, maximize, momentum, 0.0, nesterov)
             started = {id(param) for param in fresh}
             params = [param for param in params if id(param) not in started]
             states = [self.state[param] for param in params]
         if params:
             buffers = [state["momentum_buffer"] for state in states]
-            update.sgd_(params, buffers, *common, momentum, dampening, nesterov)
+            update.sgd_(params, buffers, lr, decay, maximize, momentum, dampening, nesterov)
