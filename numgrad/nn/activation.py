@@ -1,4 +1,4 @@
-"""Activation layers: each calls its function of `numgrad.nn.functional`."""
+"""Activation layers."""
 
 from __future__ import annotations
 
@@ -7,89 +7,267 @@ from typing import Any
 from .. import ops
 from ..tensor import Tensor
 from . import functional as F
+from . import init as initial
 from .module import Module
 from .parameter import Parameter
 
-
-def _simple(name: str, function: str, doc: str) -> Any:
-    """A layer without options."""
-
-    def forward(self: Any, input: Tensor) -> Tensor:
-        return getattr(F, function)(input)
-
-    return type(name, (Module,), {"forward": forward, "__doc__": doc, "__module__": __name__})
-
-
-def _option(name: str, function: str, doc: str, **defaults: Any) -> Any:
-    """A layer with options, which are attributes and stand in the repr."""
-    names = list(defaults)
-
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
-        Module.__init__(self)
-        self.inplace = bool(kwargs.pop("inplace", args[len(names)] if len(args) > len(names) else False))
-        values = dict(defaults)
-        values.update(zip(names, args, strict=False))
-        for key, value in kwargs.items():
-            if key not in values:
-                raise TypeError(
-                    f"{name}.__init__() got an unexpected keyword argument '{key}'"
-                )
-            values[key] = value
-        for key, value in values.items():
-            setattr(self, key, value)
-
-    def forward(self: Any, input: Tensor) -> Tensor:
-        own = self.__dict__
-        result = getattr(F, function)(input, **{n: own[n] for n in names})
-        return input.copy_(result) if self.inplace else result
-
-    def extra_repr(self: Any) -> str:
-        shown = [f"{n}={getattr(self, n)!r}" for n in names]
-        return ", ".join([*shown, "inplace=True"] if self.inplace else shown)
-
-    body = {"__init__": __init__, "forward": forward, "extra_repr": extra_repr}
-    return type(name, (Module,), {**body, "__doc__": doc, "__module__": __name__})
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "RReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
+]
 
 
-class ReLU(Module):
+class _Inplace(Module):
+    """An activation that may write its result over its input."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def extra_repr(self) -> str:
+        return "inplace=True" if self.inplace else ""
+
+    def _and_inplace(self, text: str) -> str:
+        return text + ", inplace=True" if self.inplace else text
+
+
+class ReLU(_Inplace):
     """max(x, 0).
 
     >>> numgrad.nn.ReLU()(numgrad.tensor([-1., 2.]))
     tensor([0., 2.])
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         return ops.relu_(input) if self.inplace else ops.relu(input)
+
+
+class Sigmoid(Module):
+    """1 / (1 + e⁻ˣ).
+
+    >>> numgrad.nn.Sigmoid()(numgrad.zeros(2))
+    tensor([0.5000, 0.5000])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.sigmoid(input)
+
+
+class Tanh(Module):
+    """tanh x.
+
+    >>> numgrad.nn.Tanh()(numgrad.tensor([0., 1.]))
+    tensor([0.0000, 0.7616])
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.tanh(input)
+
+
+class GELU(Module):
+    """x · Φ(x), or its tanh approximation with `approximate="tanh"` (Hendrycks & Gimpel, 2016).
+
+    >>> numgrad.nn.GELU()(numgrad.tensor([-1., 1.]))
+    tensor([-0.1587,  0.8413])
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        self.approximate = approximate
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.gelu(input, approximate=self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+class SiLU(_Inplace):
+    """x · σ(x), also called swish."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.silu(input, self.inplace)
+
+
+class Mish(_Inplace):
+    """x · tanh(softplus(x)) (Misra, 2019)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.mish(input, self.inplace)
+
+
+class SELU(_Inplace):
+    """ELU scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.selu(input, self.inplace)
+
+
+class ELU(_Inplace):
+    """x where x > 0, else alpha · (eˣ - 1)."""
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.elu(input, self.alpha, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"alpha={self.alpha}")
+
+
+class CELU(_Inplace):
+    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1))."""
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.alpha = alpha
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.celu(input, self.alpha, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"alpha={self.alpha}")
+
+
+class LeakyReLU(_Inplace):
+    """x where x > 0, else negative_slope · x."""
+
+    def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.negative_slope = negative_slope
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.leaky_relu(input, self.negative_slope, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"negative_slope={self.negative_slope}")
+
+
+class RReLU(_Inplace):
+    """x where x > 0, else a · x: a is random in [lower, upper] while training, its mean after.
+
+    Every element draws its own a (Xu et al., 2015).
+    """
+
+    def __init__(
+        self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False
+    ) -> None:
+        super().__init__(inplace)
+        self.lower = lower
+        self.upper = upper
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"lower={self.lower}, upper={self.upper}")
+
+
+class PReLU(Module):
+    """x where x > 0, else weight · x: one trained weight, or one a channel (He et al., 2015)."""
+
+    def __init__(
+        self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.init = init
+        self.weight = Parameter(ops.empty(num_parameters, dtype=dtype, device=device))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set the weights to `init`."""
+        initial.constant_(self.weight, self.init)
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.prelu(input, self.weight)
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"
+
+
+class Threshold(_Inplace):
+    """x where x > threshold, else value."""
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        self.threshold = threshold
+        self.value = value
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.threshold(input, self.threshold, self.value, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"threshold={self.threshold}, value={self.value}")
+
+
+class Hardtanh(_Inplace):
+    """x clamped to [min_val, max_val]."""
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
+        if min_val >= max_val:
+            raise AssertionError(f"min_val ({min_val}) must be less than max_val ({max_val})")
+        self.min_val = min_val
+        self.max_val = max_val
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+
+    def extra_repr(self) -> str:
+        return self._and_inplace(f"min_val={self.min_val}, max_val={self.max_val}")
+
+
+class ReLU6(Hardtanh):
+    """x clamped to [0, 6]."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__(0.0, 6.0, inplace)
 
     def extra_repr(self) -> str:
         return "inplace=True" if self.inplace else ""
 
 
-Sigmoid = _simple("Sigmoid", "sigmoid", "1 / (1 + e⁻ˣ).")
-Tanh = _simple("Tanh", "tanh", "tanh x.")
-LogSigmoid = _simple("LogSigmoid", "logsigmoid", "ln σ(x).")
-Softsign = _simple("Softsign", "softsign", "x / (1 + |x|).")
-Tanhshrink = _simple("Tanhshrink", "tanhshrink", "x - tanh x.")
-SiLU = _option("SiLU", "silu", "x · σ(x).")
-Mish = _option("Mish", "mish", "x · tanh(softplus(x)).")
-Hardswish = _option("Hardswish", "hardswish", "x · relu6(x + 3) / 6.")
-Hardsigmoid = _option("Hardsigmoid", "hardsigmoid", "relu6(x + 3) / 6.")
-ReLU6 = _option("ReLU6", "relu6", "min(max(x, 0), 6).")
-SELU = _option("SELU", "selu", "Scaled ELU (Klambauer et al., 2017).")
-GELU = _option("GELU", "gelu", "x · Φ(x), or its tanh approximation.", approximate="none")
-ELU = _option("ELU", "elu", "x where x > 0, else alpha · (eˣ - 1).", alpha=1.0)
-CELU = _option("CELU", "celu", "Continuously differentiable ELU.", alpha=1.0)
-LeakyReLU = _option(
-    "LeakyReLU", "leaky_relu", "x where x > 0, else negative_slope · x.", negative_slope=0.01
-)
-Softplus = _option(
-    "Softplus", "softplus", "ln(1 + e^(beta·x)) / beta.", beta=1.0, threshold=20.0
-)
-Hardtanh = _option("Hardtanh", "hardtanh", "x clamped.", min_val=-1.0, max_val=1.0)
+class Hardsigmoid(_Inplace):
+    """min(max(x + 3, 0), 6) / 6."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardsigmoid(input, self.inplace)
+
+
+class Hardswish(_Inplace):
+    """x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return F.hardswish(input, self.inplace)
 
 
 class _Shrink(Module):
@@ -105,48 +283,55 @@ class Hardshrink(_Shrink):
     """0 where |x| ≤ lambd, else x."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.hardshrink(input, self.lambd)
+        return ops.hardshrink(input, self.lambd)
 
 
 class Softshrink(_Shrink):
-    """x moved towards 0 by lambd."""
+    """x moved towards 0 by lambd, and 0 within that distance."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softshrink(input, self.lambd)
+        return ops.softshrink(input, self.lambd)
 
 
-class Threshold(Module):
-    """x where x > threshold, else value."""
+class Tanhshrink(Module):
+    """x - tanh x."""
 
-    def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.tanhshrink(input)
+
+
+class Softplus(Module):
+    """ln(1 + e^(beta·x)) / beta; x itself where beta · x > threshold."""
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        self.threshold, self.value, self.inplace = threshold, value, inplace
+        self.beta = beta
+        self.threshold = threshold
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.threshold(input, self.threshold, self.value)
+        return ops.softplus(input, self.beta, self.threshold)
 
     def extra_repr(self) -> str:
-        tail = ", inplace=True" if self.inplace else ""
-        return f"threshold={self.threshold}, value={self.value}{tail}"
+        return f"beta={self.beta}, threshold={self.threshold}"
 
 
-class PReLU(Module):
-    """x where x > 0, else a · x with a trained a."""
-
-    def __init__(self, num_parameters: int = 1, init: float = 0.25) -> None:
-        super().__init__()
-        self.num_parameters = num_parameters
-        self.init = init
-        self.weight = Parameter(ops.full((num_parameters,), float(init)))
+class Softsign(Module):
+    """x / (1 + |x|)."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.prelu(input, self.weight)
+        return ops.softsign(input)
 
-    def extra_repr(self) -> str:
-        return f"num_parameters={self.num_parameters}"
+
+class LogSigmoid(Module):
+    """ln(1 / (1 + e⁻ˣ))."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.logsigmoid(input)
 
 
 class _AlongDim(Module):
+    dim: int | None
+
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim
@@ -156,28 +341,43 @@ class _AlongDim(Module):
 
 
 class Softmax(_AlongDim):
-    """Softmax along `dim`."""
+    """eˣ / Σ eˣ along `dim`.
+
+    >>> numgrad.nn.Softmax(dim=1)(numgrad.zeros(1, 2))
+    tensor([[0.5000, 0.5000]])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim)
+        return ops.softmax(input, self.dim)
 
 
 class LogSoftmax(_AlongDim):
-    """Logarithm of the softmax along `dim`."""
+    """The logarithm of the softmax along `dim`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim)
+        return ops.log_softmax(input, self.dim)
 
 
 class Softmin(_AlongDim):
-    """Softmax of -x along `dim`."""
+    """The softmax of -x along `dim`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmin(input, self.dim)
+        return ops.softmin(input, self.dim)
+
+
+class Softmax2d(Module):
+    """The softmax over the channels of (N, C, H, W) or (C, H, W)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() not in (3, 4):
+            raise ValueError(
+                f"Softmax2d: expected input to be 3D or 4D, got {input.dim()}D instead"
+            )
+        return ops.softmax(input, -3)
 
 
 class GLU(Module):
-    """a · σ(b) for the halves a, b of the input along `dim`."""
+    """a · σ(b) for the halves a, b of the input along `dim` (Dauphin et al., 2017)."""
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()

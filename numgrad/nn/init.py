@@ -1,4 +1,8 @@
-"""Initial values of parameters: PyTorch's numbers for the same seed."""
+"""Initial values of parameters: PyTorch's numbers for the same seed.
+
+Every function fills a tensor in place, outside the graph, and returns it. `generator` is where the
+random numbers come from, the default generator where it is None.
+"""
 
 from __future__ import annotations
 
@@ -10,38 +14,44 @@ from .. import ops
 from ..autograd.grad_mode import no_grad
 from ..tensor import Tensor
 
+_GAINS = {"sigmoid": 1, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 3.0 / 4}
+_LINEAR = {"linear"} | {f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)}
 
-def calculate_gain(nonlinearity: str, param: Any = None) -> float:
-    """The factor by which a nonlinearity's inputs should be scaled to keep their variance.
 
-    >>> numgrad.nn.init.calculate_gain("relu")
-    1.4142135623730951
+def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
+    """The factor by which weights in front of a nonlinearity keep the variance of their output.
+
+    `param`: the slope, for "leaky_relu". ValueError for a nonlinearity that is not known.
+
+    >>> numgrad.nn.init.calculate_gain("leaky_relu", 1.0)
+    1.0
     """
-    if nonlinearity in ("linear", "conv1d", "conv2d", "conv3d", "sigmoid"):
+    if nonlinearity in _LINEAR:
         return 1
-    if nonlinearity == "tanh":
-        return 5.0 / 3
-    if nonlinearity == "relu":
-        return math.sqrt(2.0)
-    if nonlinearity == "leaky_relu":
-        slope = 0.01 if param is None else param
-        if isinstance(slope, bool) or not isinstance(slope, (int, float)):
-            raise ValueError(f"negative_slope {param} not a valid number")
-        return math.sqrt(2.0 / (1 + slope**2))
-    if nonlinearity == "selu":
-        return 3.0 / 4
-    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    if nonlinearity in _GAINS:
+        return _GAINS[nonlinearity]
+    if nonlinearity != "leaky_relu":
+        raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    slope = 0.01 if param is None else param
+    if isinstance(slope, bool) or not isinstance(slope, (int, float)):
+        raise ValueError(f"negative_slope {param} not a valid number")
+    return math.sqrt(2.0 / (1 + slope**2))
 
 
 @no_grad()
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
-    """Uniform numbers in [a, b)."""
+    """Uniform numbers in [a, b).
+
+    >>> weight = numgrad.nn.init.uniform_(numgrad.empty(100), -1, 1)
+    >>> bool(((weight >= -1) & (weight < 1)).all())
+    True
+    """
     return tensor.uniform_(a, b, generator=generator)
 
 
 @no_grad()
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal numbers."""
+    """Normal numbers with this mean and standard deviation."""
     return tensor.normal_(mean, std, generator=generator)
 
 
@@ -54,22 +64,31 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Normal numbers within [a, b], by the inverse of the distribution function."""
-    from scipy.special import erfinv
+    """Normal numbers, those outside [a, b] drawn again (by inverting the distribution function)."""
+    from scipy.special import erfinv  # not at the top: importing it takes longer than numgrad
 
-    def cdf(x: float) -> float:
-        return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
+            "values may be incorrect.",
+            stacklevel=3,
+        )
 
-    low, high = cdf((a - mean) / std), cdf((b - mean) / std)
-    tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-    values = erfinv(tensor.detach().numpy()) * (std * math.sqrt(2.0)) + mean
-    tensor.copy_(ops.from_numpy(values.astype(tensor.detach().numpy().dtype)))
-    return tensor.clamp_(min=a, max=b)
+    def centred_cdf(x: float) -> float:
+        return math.erf((x - mean) / std / math.sqrt(2.0))
+
+    tensor.uniform_(centred_cdf(a), centred_cdf(b), generator=generator)
+    tensor.copy_(ops.from_numpy(erfinv(tensor.detach().cpu().numpy())))
+    return tensor.mul_(std * math.sqrt(2.0)).add_(mean).clamp_(min=a, max=b)
 
 
 @no_grad()
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Every element `val`."""
+    """Every element `val`.
+
+    >>> numgrad.nn.init.constant_(numgrad.empty(2), 0.3)
+    tensor([0.3000, 0.3000])
+    """
     return tensor.fill_(val)
 
 
@@ -85,45 +104,74 @@ def zeros_(tensor: Tensor) -> Tensor:
 
 @no_grad()
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix."""
-    if tensor.ndim != 2:
+    """The identity matrix, for a tensor with two dimensions.
+
+    >>> numgrad.nn.init.eye_(numgrad.empty(2, 3))
+    tensor([[1., 0., 0.],
+            [0., 1., 0.]])
+    """
+    if tensor.dim() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     return tensor.copy_(ops.eye(*tensor.shape, dtype=tensor.dtype))
 
 
-def _fans(tensor: Tensor) -> tuple[int, int]:
-    if tensor.ndim < 2:
+@no_grad()
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Convolution kernels (3 to 5 dimensions) that keep as many of the channels as they can."""
+    if tensor.dim() not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if tensor.shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    out_channels = tensor.shape[0] // groups
+    middle = tuple(size // 2 for size in tensor.shape[2:])
+    tensor.zero_()
+    for group in range(groups):
+        for channel in range(min(out_channels, tensor.shape[1])):
+            tensor[(group * out_channels + channel, channel, *middle)] = 1
+    return tensor
+
+
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """How many inputs and outputs a weight (outputs, inputs, receptive field …) connects."""
+    if tensor.dim() < 2:
         raise ValueError(
             "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
         )
-    receptive = 1
-    for n in tensor.shape[2:]:
-        receptive *= n
-    return tensor.shape[1] * receptive, tensor.shape[0] * receptive
-
-
-_calculate_fan_in_and_fan_out = _fans
+    field = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * field, tensor.shape[0] * field
 
 
 def _fan(tensor: Tensor, mode: str) -> int:
-    if mode.lower() not in ("fan_in", "fan_out"):
-        raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    return _fans(tensor)[0 if mode.lower() == "fan_in" else 1]
+    modes = ["fan_in", "fan_out"]
+    if mode.lower() not in modes:
+        raise ValueError(f"Mode {mode.lower()} not supported, please use one of {modes}")
+    return _calculate_fan_in_and_fan_out(tensor)[modes.index(mode.lower())]
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Uniform with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
-    bound = math.sqrt(3.0) * gain * math.sqrt(2.0 / sum(_fans(tensor)))
+    """Uniform with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
+
+    >>> numgrad.nn.init.xavier_uniform_(numgrad.empty(3, 5)).shape
+    torch.Size([3, 5])
+    """
+    std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
+    bound = math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """Normal with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+    std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
+    return normal_(tensor, 0.0, std, generator)
 
 
-def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
-    return calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float | None:
+    """gain / √fan; None for a tensor without elements."""
+    if 0 in tensor.shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        return None
+    fan = _fan(tensor, mode)
+    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
 
 
 def kaiming_uniform_(
@@ -133,11 +181,15 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Uniform with standard deviation gain / √fan (He et al., 2015)."""
-    if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
+    """Uniform with standard deviation gain / √fan (He et al., 2015).
+
+    `mode`: "fan_in" keeps the variance forward, "fan_out" backward. `a`: the slope, for
+    "leaky_relu".
+    """
+    std = _kaiming_std(tensor, a, mode, nonlinearity)
+    if std is None:
         return tensor
-    bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
+    bound = math.sqrt(3.0) * std
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -148,25 +200,43 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / √fan (He et al., 2015)."""
-    if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
-        return tensor
-    return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
+    """Normal with standard deviation gain / √fan (He et al., 2015); see `kaiming_uniform_`."""
+    std = _kaiming_std(tensor, a, mode, nonlinearity)
+    return tensor if std is None else normal_(tensor, 0.0, std, generator)
 
 
 @no_grad()
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
-    """A (semi-)orthogonal matrix, from the QR factors of a normal one (Saxe et al., 2013)."""
+    """A (semi-)orthogonal matrix (Saxe et al., 2013); later dimensions count as one.
+
+    >>> weight = numgrad.nn.init.orthogonal_(numgrad.empty(2, 3))
+    >>> numgrad.allclose(weight @ weight.T, numgrad.eye(2), atol=1e-6)
+    True
+    """
     import numpy as np
 
-    if tensor.ndim < 2:
+    if tensor.dim() < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if tensor.numel() == 0:
+        return tensor
     rows = tensor.shape[0]
     columns = tensor.numel() // rows
-    flat = ops.empty((rows, columns), dtype=tensor.dtype).normal_(0, 1, generator=generator)
-    matrix = flat.numpy().T if rows < columns else flat.numpy()
+    drawn = ops.empty((rows, columns), dtype=tensor.dtype).normal_(0, 1, generator=generator)
+    matrix = drawn.numpy().T if rows < columns else drawn.numpy()
     q, r = np.linalg.qr(matrix)
-    q = q * np.sign(np.diag(r))
-    q = q.T if rows < columns else q
-    return tensor.copy_(ops.from_numpy(np.ascontiguousarray(q)).reshape(tensor.shape)).mul_(gain)
+    q = q * np.sign(np.diag(r))  # makes the distribution uniform
+    q = np.ascontiguousarray(q.T if rows < columns else q)
+    return tensor.copy_(ops.from_numpy(q).reshape(tensor.shape)).mul_(gain)
+
+
+@no_grad()
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
+    """Normal numbers; of each column of a matrix the part `sparsity` zero (Martens, 2010)."""
+    if tensor.dim() != 2:
+        raise ValueError("Only tensors with 2 dimensions are supported")
+    rows, columns = tensor.shape
+    zeros = math.ceil(sparsity * rows)
+    tensor.normal_(0, std, generator=generator)
+    for column in range(columns):
+        tensor[ops.randperm(rows)[:zeros], column] = 0
+    return tensor

@@ -1,26 +1,116 @@
-"""Losses as modules: each calls its function of `numgrad.nn.functional`."""
+"""Losses of regression and of probabilities, as modules."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from .. import ops
 from ..tensor import Tensor
-from . import functional as F
+from ._functional.loss import legacy_reduction
 from .module import Module
 
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "GaussianNLLLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "Loss",
+    "MSELoss",
+    "NLLLoss",
+    "PoissonNLLLoss",
+    "SmoothL1Loss",
+    "WeightedLoss",
+]
 
-class _Loss(Module):
-    """A loss with a reduction: "mean", "sum" or "none"."""
 
-    def __init__(self, reduction: str = "mean") -> None:
+class Loss(Module):
+    """What the losses share: `reduction` is "mean", "sum" or "none"."""
+
+    reduction: str
+
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
         super().__init__()
-        if reduction not in ("mean", "sum", "none"):
-            raise ValueError(f"{reduction} is not a valid value for reduction")
-        self.reduction = reduction
+        self.reduction = legacy_reduction(size_average, reduce, reduction)
 
 
-class CrossEntropyLoss(_Loss):
-    """Cross-entropy of logits with class numbers or class probabilities.
+class WeightedLoss(Loss):
+    """A loss with a buffer `weight`, which may be None."""
+
+    weight: Tensor | None
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.register_buffer("weight", weight)
+
+
+class L1Loss(Loss):
+    """|x - y|.
+
+    >>> numgrad.nn.L1Loss()(numgrad.tensor([1., 2.]), numgrad.tensor([2., 4.]))
+    tensor(1.5000)
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return ops.l1_loss(input, target, reduction=self.reduction)
+
+
+class MSELoss(Loss):
+    """(x - y)².
+
+    >>> numgrad.nn.MSELoss()(numgrad.tensor([1., 2.]), numgrad.tensor([2., 4.]))
+    tensor(2.5000)
+    """
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return ops.mse_loss(input, target, reduction=self.reduction)
+
+
+class SmoothL1Loss(Loss):
+    """(x - y)² / (2 beta) where |x - y| < beta, else |x - y| - beta / 2."""
+
+    def __init__(
+        self,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.beta = beta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return ops.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
+
+
+class HuberLoss(Loss):
+    """(x - y)² / 2 where |x - y| < delta, else delta · (|x - y| - delta / 2)."""
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
+        super().__init__(reduction=reduction)
+        self.delta = delta
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return ops.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
+
+
+class CrossEntropyLoss(WeightedLoss):
+    """-ln softmax(x)_y for logits x (N, C, …) or (C) and targets y.
+
+    Targets are class numbers (N, …) of int64, of which `ignore_index` counts as missing, or class
+    probabilities of the logits' shape. `weight` (C) weighs the classes; `label_smoothing` mixes
+    that much of the uniform distribution into the targets.
 
     >>> loss = numgrad.nn.CrossEntropyLoss()
     >>> loss(numgrad.zeros(1, 4), numgrad.tensor([2]))
@@ -30,19 +120,18 @@ class CrossEntropyLoss(_Loss):
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: Any = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: Any = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
         self.label_smoothing = label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.cross_entropy(
+        return ops.cross_entropy(
             input,
             target,
             weight=self.weight,
@@ -52,23 +141,22 @@ class CrossEntropyLoss(_Loss):
         )
 
 
-class NLLLoss(_Loss):
-    """Negative log-likelihood of log-probabilities."""
+class NLLLoss(WeightedLoss):
+    """-x_y for log-probabilities x (N, C, …) or (C) and class numbers y (N, …)."""
 
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: Any = None,
+        size_average: bool | None = None,
         ignore_index: int = -100,
-        reduce: Any = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction)
-        self.register_buffer("weight", weight)
+        super().__init__(weight, size_average, reduce, reduction)
         self.ignore_index = ignore_index
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.nll_loss(
+        return ops.nll_loss(
             input,
             target,
             weight=self.weight,
@@ -77,40 +165,41 @@ class NLLLoss(_Loss):
         )
 
 
-class BCELoss(_Loss):
-    """Binary cross-entropy of probabilities."""
+class BCELoss(WeightedLoss):
+    """-(y ln x + (1 - y) ln(1 - x)) for probabilities x and targets y in [0, 1].
 
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-    ) -> None:
-        super().__init__(reduction)
-        self.register_buffer("weight", weight)
+    >>> numgrad.nn.BCELoss()(numgrad.tensor([0.5]), numgrad.tensor([1.]))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
+        return ops.binary_cross_entropy(input, target, weight=self.weight, reduction=self.reduction)
 
 
-class BCEWithLogitsLoss(_Loss):
-    """Binary cross-entropy of logits."""
+class BCEWithLogitsLoss(Loss):
+    """Binary cross-entropy of the sigmoid of logits; `pos_weight` weighs the positive term.
+
+    >>> numgrad.nn.BCEWithLogitsLoss()(numgrad.zeros(1), numgrad.ones(1))
+    tensor(0.6931)
+    """
+
+    weight: Tensor | None
+    pos_weight: Tensor | None
 
     def __init__(
         self,
         weight: Tensor | None = None,
-        size_average: Any = None,
-        reduce: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(reduction)
+        super().__init__(size_average, reduce, reduction)
         self.register_buffer("weight", weight)
         self.register_buffer("pos_weight", pos_weight)
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(
+        return ops.binary_cross_entropy_with_logits(
             input,
             target,
             weight=self.weight,
@@ -119,68 +208,66 @@ class BCEWithLogitsLoss(_Loss):
         )
 
 
-class _Plain(_Loss):
-    def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
-        super().__init__(reduction)
+class KLDivLoss(Loss):
+    """y · (ln y - x) for log-probabilities x and probabilities y (their logarithms: `log_target`).
 
-
-class MSELoss(_Plain):
-    """(x - y)²."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.mse_loss(input, target, reduction=self.reduction)
-
-
-class L1Loss(_Plain):
-    """|x - y|."""
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.l1_loss(input, target, reduction=self.reduction)
-
-
-class SmoothL1Loss(_Loss):
-    """Squared below `beta`, absolute above."""
+    The reduction "batchmean" divides the sum by the batch's size, as the mathematics have it.
+    """
 
     def __init__(
         self,
-        size_average: Any = None,
-        reduce: Any = None,
-        reduction: str = "mean",
-        beta: float = 1.0,
-    ) -> None:
-        super().__init__(reduction)
-        self.beta = beta
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.smooth_l1_loss(input, target, reduction=self.reduction, beta=self.beta)
-
-
-class HuberLoss(_Loss):
-    """Squared below `delta`, linear above."""
-
-    def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
-        super().__init__(reduction)
-        self.delta = delta
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.huber_loss(input, target, reduction=self.reduction, delta=self.delta)
-
-
-class KLDivLoss(_Loss):
-    """Kullback-Leibler divergence from log-probabilities."""
-
-    def __init__(
-        self,
-        size_average: Any = None,
-        reduce: Any = None,
+        size_average: bool | None = None,
+        reduce: bool | None = None,
         reduction: str = "mean",
         log_target: bool = False,
     ) -> None:
-        Module.__init__(self)
-        if reduction not in ("mean", "sum", "none", "batchmean"):
-            raise ValueError(f"{reduction} is not a valid value for reduction")
-        self.reduction = reduction
+        super().__init__(size_average, reduce, reduction)
         self.log_target = log_target
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return F.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+        return ops.kl_div(input, target, reduction=self.reduction, log_target=self.log_target)
+
+
+class PoissonNLLLoss(Loss):
+    """eˣ - y · x for the logarithm x of a rate (x - y ln(x + eps) with `log_input=False`).
+
+    `full` adds Stirling's approximation of ln y!.
+    """
+
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        size_average: bool | None = None,
+        eps: float = 1e-8,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(size_average, reduce, reduction)
+        self.log_input = log_input
+        self.full = full
+        self.eps = eps
+
+    def forward(self, log_input: Tensor, target: Tensor) -> Tensor:
+        return ops.poisson_nll_loss(
+            log_input,
+            target,
+            log_input=self.log_input,
+            full=self.full,
+            eps=self.eps,
+            reduction=self.reduction,
+        )
+
+
+class GaussianNLLLoss(Loss):
+    """(ln v + (x - y)² / v) / 2 for a variance v, at least eps; `full` adds ln(2π) / 2."""
+
+    def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
+        super().__init__(reduction=reduction)
+        self.full = full
+        self.eps = eps
+
+    def forward(self, input: Tensor, target: Tensor, var: Tensor | float) -> Tensor:
+        return ops.gaussian_nll_loss(
+            input, target, var, full=self.full, eps=self.eps, reduction=self.reduction
+        )

@@ -1,0 +1,1 @@
+"""Functional forms made of operations; `numgrad.nn.functional` is their public place."""
