@@ -86,7 +86,7 @@ def cross_entropy_forward(
     `block` rows. Reads logits once; an exponential and three operations an element.
     """
     rows = target.size
-    blocks = (rows + block - 1) // block
+    blocks = parts.size // PART
     for item in range(begin, end):
         total, weights, bad = 0.0, 0.0, 0
         for row in range(item * block, min(rows, (item + 1) * block)):
@@ -196,7 +196,7 @@ def nll_loss_forward(
     parts (blocks, 3), the targets in blocks of `block`.
     """
     count = target.size
-    blocks = (count + block - 1) // block
+    blocks = parts.size // PART
     for item in range(begin, end):
         total, weights, bad = 0.0, 0.0, 0
         for at in range(item * block, min(count, (item + 1) * block)):

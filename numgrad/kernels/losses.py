@@ -77,7 +77,7 @@ def _(grad, x, y, weight):
 
 @binary_cross_entropy.backward("y")
 def _(grad, x, weight):
-    return grad * weight * (maximum(log1p(-x), -100) - maximum(log(x), -100))
+    return grad * weight * (log1p(-x) - log(x))
 
 
 @elementwise

@@ -167,7 +167,9 @@ def _of_classes(
     result = wrap(loss)
     if (input._requires_grad or input._view is not None) and needs_grad(input):
         context = (labels, factors, stats, parts, float(ignore_index), float(smoothing), code)
-        record(result, "NllLossBackward0", _of_classes_backward, (input,), (input,), context)
+        # PyTorch's smoothed loss is a sum of two; its name is what printing shows.
+        name = "AddBackward0" if smoothing else "NllLossBackward0"
+        record(result, name, _of_classes_backward, (input,), (input,), context)
     return result
 
 
@@ -202,7 +204,7 @@ def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
     numbers = (float(classes), 1.0, ignore_index, float(kernels.SUM))
     launch(kernels.nll_loss_backward, q._data.dtype, labels.size, arguments + numbers, q._data.size)
     if smoothing:
-        kept = ne(wrap(labels.reshape(-1, 1)), int(ignore_index))
+        kept = cast(ne(wrap(labels.reshape(-1, 1)), int(ignore_index)), q._data.dtype)
         spread = mul(kept, smoothing / classes)
         if factors.size:
             spread = mul(spread, wrap(factors))

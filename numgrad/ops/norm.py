@@ -52,13 +52,17 @@ def vector_norm(
     check_tensor(x, "linalg_vector_norm", "self")
     if dtype is not None:
         x = cast(x, to_dtype(dtype))
+    result = _norm(x, float(ord), dim, keepdim, "LinalgVectorNormBackward0")
+    return result if out is None else write_out(out, result)
+
+
+def _norm(x: Any, order: float, dim: Any, keepdim: bool, node: str) -> Any:
     data = x._data
     if data.dtype.kind != "f":
         raise RuntimeError(
             "linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
             f"{type_name(data.dtype)}"
         )
-    order = float(ord)
     axes = axes_of(dim, data.ndim)
     shape = reduced_shape(data.shape, axes, keepdim)
     if is_empty(data.shape, axes) or 0 in shape:
@@ -88,8 +92,8 @@ def vector_norm(
             mode.enabled = before
     if needs_grad(x):
         context = (order, axes)
-        record(result, "LinalgVectorNormBackward0", _norm_backward, (x,), (x, result), context)
-    return result if out is None else write_out(out, result)
+        record(result, node, _norm_backward, (x,), (x, result), context)
+    return result
 
 
 def _norm_backward(node: Any, grad: Any) -> Any:
@@ -171,7 +175,7 @@ def pairwise_distance(
     >>> numgrad.nn.functional.pairwise_distance(numgrad.zeros(1, 2), numgrad.tensor([[3., 4.]]))
     tensor([5.0000])
     """
-    return vector_norm(add(sub(x1, x2), eps), p, -1, keepdim)
+    return _norm(add(sub(x1, x2), eps), float(p), -1, keepdim, "NormBackward1")
 
 
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
@@ -180,4 +184,4 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> numgrad.dist(numgrad.tensor([0., 0.]), numgrad.tensor([3., 4.]))
     tensor(5.)
     """
-    return vector_norm(sub(input, other), p)
+    return _norm(sub(input, other), float(p), None, False, "DistBackward0")

@@ -424,6 +424,8 @@ def group_norm(
         result = mul(result, reshape(weight, across))
     if bias is not None:
         result = add(result, reshape(bias, across))
+    if result._node is not None:
+        result._node.name = "NativeGroupNormBackward0"
     return result
 
 
