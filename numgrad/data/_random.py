@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import ops
-from ..dtypes import float64
 from ..random import Generator, default_generator
 
-__all__ = ["draw_seed", "numpy_seed", "weighted_draw"]
+__all__ = ["draw_seed", "numpy_seed"]
 
 
 def draw_seed(generator: Generator | None) -> int:
@@ -31,33 +29,3 @@ def numpy_seed(base_seed: int, worker_id: int) -> np.ndarray:
     """
     words = [worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
     return np.random.SeedSequence(words).generate_state(4)
-
-
-def weighted_draw(
-    weights: np.ndarray, count: int, replacement: bool, generator: Generator | None
-) -> list[int]:
-    """`count` indices, index i with a probability proportional to `weights[i]` (float64, 1-D).
-
-    With replacement: the slot of the cumulative distribution that a uniform number falls into.
-    Without: the largest weights once each is divided by an exponential number of its own, which
-    is the order in which independent arrivals at those rates come in.
-    """
-    size = len(weights)
-    if count > size and not replacement:
-        raise RuntimeError(
-            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
-        )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if weights.sum() <= 0:
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    if replacement and count > 1:
-        uniform = ops.rand((count,), dtype=float64, generator=generator).numpy()
-        cumulative = np.cumsum(weights)
-        cumulative /= cumulative[-1]
-        cumulative[-1] = 1
-        return np.searchsorted(cumulative, uniform).tolist()
-    uniform = ops.rand((size,), dtype=float64, generator=generator).numpy()
-    # A uniform number of exactly 0 would divide by 0.
-    arrivals = np.maximum(-np.log1p(-uniform), np.finfo(np.float64).tiny)
-    return np.argsort(-(weights / arrivals), kind="stable")[:count].tolist()

@@ -15,7 +15,7 @@ from .. import ops
 from ..dtypes import float64
 from ..random import Generator
 from ..tensor import Tensor
-from ._random import draw_seed, weighted_draw
+from ._random import draw_seed
 
 __all__ = [
     "BatchSampler",
@@ -184,9 +184,12 @@ class WeightedRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        yield from weighted_draw(
-            self.weights.numpy(), self.num_samples, self.replacement, self.generator
+        # One number is drawn in PyTorch's way of drawing without replacement.
+        replacement = self.replacement and self.num_samples > 1
+        drawn = ops.multinomial(
+            self.weights, self.num_samples, replacement, generator=self.generator
         )
+        yield from drawn.tolist()
 
     def __len__(self) -> int:
         return self.num_samples

@@ -69,17 +69,17 @@ def test_weighted_sampler_errors(args, message):
 
 
 @pytest.mark.parametrize(
-    ("weights", "message"),
+    ("weights", "replacement", "message"),
     [
-        ([-1.0, 2.0], "either `inf`, `nan` or element < 0"),
-        ([float("nan"), 2.0], "either `inf`, `nan` or element < 0"),
-        ([0.0, 0.0], "sum of probabilities <= 0"),
-        ([1.0], "cannot sample n_sample > prob_dist"),
+        ([-1.0, 2.0], False, "either `inf`, `nan` or element < 0"),
+        ([float("nan"), 2.0], True, "either `inf`, `nan` or element < 0"),
+        ([0.0, 0.0], True, "sum of probabilities <= 0"),
+        ([1.0], False, "cannot sample n_sample > prob_dist"),
     ],
 )
-def test_weighted_sampler_refuses_bad_weights(weights, message):
+def test_weighted_sampler_refuses_bad_weights(weights, replacement, message):
     with pytest.raises(RuntimeError, match=message):
-        list(WeightedRandomSampler(weights, 2, replacement=False))
+        list(WeightedRandomSampler(weights, 2, replacement))
 
 
 def test_weighted_sampler_without_replacement_gives_each_index_once():
