@@ -40,7 +40,7 @@ from numba import njit
 from ._contract import OPTIONS, Kernel, arrays, flat, kernel, scalar
 from ._launch import PARALLEL_WORK, get_num_threads, launcher
 from ._native import address_of, as_pointer, pointer_at, stack_buffer
-from .matmul_packed import DEPTH, STRIP_BYTES, TILE_BYTES, multiply_block
+from .matmul_packed import ACROSS_BYTES, ACROSS_ROWS, DEPTH, STRIP_BYTES, TILE_BYTES, multiply_block
 from .matmul_thin import THIN, THIN_COLUMNS, multiply_thin
 from .matmul_tile import FUSED, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, pointer_to
 
@@ -208,6 +208,12 @@ def matmul_thin(
             )  # fmt: skip
 
 
+@njit(**OPTIONS)
+def computed_across(m, transpose_a, transpose_b):
+    """Whether `matmul_packed` computes outᵀ: k along the rows of both operands, few rows of A."""
+    return m <= ACROSS_ROWS and transpose_b != 0 and transpose_a == 0
+
+
 @kernel(items=_items)
 def matmul_packed(
     begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
@@ -224,34 +230,50 @@ def matmul_packed(
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
     x, y, z = pointer_to(a), pointer_to(b), pointer_to(out)
     added = pointer_to(bias[0]) if len(bias) else z
-    scale, keep, zero = out.dtype.type(alpha), out.dtype.type(beta), out.dtype.type(0)
+    biased = len(bias)
+    scale, keep = out.dtype.type(alpha), out.dtype.type(beta)
+    zero, one = out.dtype.type(0), out.dtype.type(1)
     packed = as_pointer(address_of(stack_buffer(numba.uint8, PACKED_BYTES)), a.dtype)
     strip = as_pointer(address_of(stack_buffer(numba.uint8, STRIP_BYTES)), a.dtype)
     spare = as_pointer(address_of(stack_buffer(numba.uint8, SPARE_BYTES)), a.dtype)
+    across = as_pointer(address_of(stack_buffer(numba.uint8, ACROSS_BYTES)), a.dtype)
     lanes = VECTOR_BYTES // out.itemsize
+    all_rows, all_columns, out_row, out_column = m, n, n, 1
+    if computed_across(m, sizes[4], sizes[5]):
+        x, y, a_row, a_k, b_k, b_column = y, x, b_column, b_k, a_k, a_row
+        a_step, b_step = b_step, a_step
+        all_rows, all_columns, out_row, out_column = n, m, 1, n
     row_blocks, column_blocks = sizes[6], sizes[7]
-    vectors = (n + lanes - 1) // lanes
+    vectors = (all_columns + lanes - 1) // lanes
     most = PACKED_BYTES // (VECTOR_BYTES * max(1, min(k, DEPTH)))  # vectors that fit into `packed`
-    strips = (m + TILE_ROWS - 1) // TILE_ROWS
-    add = keep != 0 or len(bias) > 0 or scale == 0
+    strips = (all_rows + TILE_ROWS - 1) // TILE_ROWS
+    add = keep != 0 or biased > 0 or scale == 0
     item = begin
     while item < end:
         block = item // row_blocks
         stop = min(end, (block + 1) * row_blocks)
         member, part = block // column_blocks, block % column_blocks
         row = (item - block * row_blocks) * strips // row_blocks * TILE_ROWS
-        rows = min(m, (stop - block * row_blocks) * strips // row_blocks * TILE_ROWS) - row
+        below = (stop - block * row_blocks) * strips // row_blocks * TILE_ROWS
+        rows = min(all_rows, below) - row
         column = vectors * part // column_blocks * lanes
-        columns = min(n, vectors * (part + 1) // column_blocks * lanes) - column
+        columns = min(all_columns, vectors * (part + 1) // column_blocks * lanes) - column
         own_a = pointer_at(x, member * a_step + row * a_row)
         own_b = pointer_at(y, member * b_step + column * b_column)
-        place = pointer_at(z, (member * m + row) * n + column)
-        if add and (keep != 1 or len(bias)):
-            own_bias = pointer_at(added, column * len(bias))
-            start_output(place, n, 1, rows, columns, keep, own_bias, 0, len(bias))
-        if len(sums) and part == 0:
+        place = pointer_at(z, member * m * n + row * out_row + column * out_column)
+        if add and (keep != 1 or biased):
+            if out_column == 1:
+                own_bias = pointer_at(added, column * biased)
+                start_output(place, n, 1, rows, columns, keep, own_bias, 0, biased)
+            else:
+                own_bias = pointer_at(added, row * biased)
+                start_output(place, n, 1, columns, rows, keep, own_bias, 0, biased)
+        if len(sums) and out_column == 1 and part == 0:
             total = pointer_at(pointer_to(sums[0]), row)
             sum_rows(own_a, a_row, a_k, rows, k, zero, total, spare)
+        elif len(sums) and out_column != 1 and row == 0:
+            total = pointer_at(pointer_to(sums[0]), column)
+            sum_rows(own_b, b_column, b_k, columns, k, zero, total, spare)
         if scale != 0:
             own = (columns + lanes - 1) // lanes
             rounds = (own + most - 1) // most
@@ -261,7 +283,8 @@ def matmul_packed(
                 multiply_block(
                     own_a, a_row, a_k, rows,
                     pointer_at(own_b, start * b_column), b_k, b_column, width, k,
-                    scale, pointer_at(place, start), n, add, lanes, packed, strip, spare,
+                    scale, one, pointer_at(place, start * out_column), out_row, out_column, add,
+                    lanes, packed, strip, spare, across,
                 )  # fmt: skip
         item = stop
 
@@ -298,14 +321,16 @@ def plan(
         chosen, row_blocks, work = matmul_thin, 1, many * k
     else:
         chosen = matmul_packed
-        row_blocks, column_blocks = _blocks(batch, m, n, k, dtype.itemsize)
+        across = computed_across.py_func(m, transpose_a, transpose_b)
+        rows, columns = (n, m) if across else (m, n)
+        row_blocks, column_blocks = _blocks(batch, rows, columns, k, dtype.itemsize, across)
         work = m * n * k // 16
     items = batch * row_blocks * column_blocks
     sizes = (batch, m, n, k, transpose_a, transpose_b, row_blocks, column_blocks)
     return Plan(chosen, items, batch * work, np.array(sizes, np.int64))
 
 
-def _blocks(batch: int, m: int, n: int, k: int, itemsize: int) -> tuple[int, int]:
+def _blocks(batch: int, m: int, n: int, k: int, itemsize: int, across: bool) -> tuple[int, int]:
     """Into how many blocks of rows and of columns `matmul_packed` splits each output.
 
     An even number of blocks of columns, so that two threads don't both pack the same columns.
@@ -315,7 +340,7 @@ def _blocks(batch: int, m: int, n: int, k: int, itemsize: int) -> tuple[int, int
     vectors = -(-n * itemsize // VECTOR_BYTES)
     most = PACKED_BYTES // (VECTOR_BYTES * min(k, DEPTH))
     columns = 1
-    if vectors >= 4 * TILE_VECTORS and not (m >= MANY_ROWS and k <= SHORT_SUM):
+    if vectors >= 4 * TILE_VECTORS and not (across or m >= MANY_ROWS and k <= SHORT_SUM):
         columns = 2 * -(-vectors // (2 * most))
     rows = max(1, min(-(-m // TILE_ROWS), ITEMS // (columns * batch)))
     return rows, columns

@@ -3,7 +3,9 @@
 out (+)= alpha * A B for row-major A, B and out, A and B each transposed or not. A is read by
 broadcasting single elements; B is copied, in panels of up to three vectors of columns, so that the
 innermost loop reads it in order. A tile (`matmul_tile.tile`) is a few rows of A times one panel.
-Where there are too few rows to be worth the copy, panels are read where they lie.
+Where there are too few rows to be worth the copy, panels are read where they lie. And where k runs
+along the rows of both operands, as in x Wᵀ, and A has few rows, outᵀ = Bᵀ Aᵀ is computed instead,
+so that it is the small operand that is copied, and the tiles are transposed on the way out.
 
 The sum over k is one chain of fused multiply-adds for each block of `DEPTH` and the blocks are
 added in order, whichever tile and thread an element falls to: its bits do not depend on them.
@@ -22,9 +24,12 @@ DEPTH = 512
 HALF_ROWS = TILE_ROWS // 2
 #: Up to this many rows of A, B's rows are read where they lie.
 DIRECT_ROWS = 256
-#: Bytes of working memory: a strip of A, and a tile that sticks out of the output.
+#: Up to this many rows of A, and with k along the rows of A and of B, outᵀ is computed.
+ACROSS_ROWS = 128
+#: Bytes of working memory: a strip of A, a tile that sticks out of the output, a strip of outᵀ.
 STRIP_BYTES = DEPTH * TILE_ROWS * 8
 TILE_BYTES = TILE_ROWS * TILE_VECTORS * VECTOR_BYTES
+ACROSS_BYTES = TILE_ROWS * ACROSS_ROWS * 8
 
 
 @njit(**OPTIONS)
@@ -71,7 +76,8 @@ def pack_transposed(source, column_stride, depth, columns, width, alpha, target)
         for j in range(0, whole_columns, BLOCK):
             for q in range(p, stop, BLOCK):
                 x = pointer_at(source, j * column_stride + q)
-                transpose_block(x, column_stride, pointer_at(target, q * width + j), width, alpha)
+                place = pointer_at(target, q * width + j)
+                transpose_block(x, column_stride, place, width, alpha, False)
         for q in range(p, stop):
             for j in range(whole_columns, columns):
                 target[q * width + j] = alpha * source[j * column_stride + q]
@@ -134,14 +140,31 @@ def multiply_strip(
 
 
 @njit(**OPTIONS)
+def write_across(source, width, rows, columns, one, out, out_stride, add):
+    """out[j, i] (+)= source[i, j] for a strip of sums, out's rows `out_stride` apart."""
+    whole = columns // BLOCK * BLOCK if rows == BLOCK else 0
+    for j in range(0, whole, BLOCK):
+        place = pointer_at(out, j * out_stride)
+        transpose_block(pointer_at(source, j), width, place, out_stride, one, add)
+    for j in range(whole, columns):
+        place = pointer_at(out, j * out_stride)
+        for i in range(rows):
+            value = source[i * width + j]
+            place[i] = place[i] + value if add else value
+
+
+@njit(**OPTIONS)
 def multiply_block(
     a, row_stride, k_stride, rows, b, b_k_stride, column_stride, columns, k,
-    alpha, out, out_stride, add, lanes, packed, strip, spare,
+    alpha, one, out, out_row, out_column, add, lanes, packed, strip, spare, sums,
 ):  # fmt: skip
     """out (+)= alpha * A B for as many columns as fit into `packed` with `DEPTH` rows.
 
-    `strip` is working memory for TILE_ROWS * DEPTH elements, `spare` for a whole tile.
+    One of `out_row` and `out_column` is 1. `strip` is working memory for TILE_ROWS * DEPTH
+    elements, `spare` for a whole tile, `sums` (where out_row is 1) for TILE_ROWS rows of columns.
     """
+    across = out_column != 1
+    wide = (columns + lanes - 1) // lanes * lanes
     direct = column_stride == 1 and rows <= DIRECT_ROWS and alpha == 1
     pieces = (k + DEPTH - 1) // DEPTH
     for piece in range(pieces):
@@ -157,8 +180,13 @@ def multiply_block(
             if own < TILE_ROWS:
                 pack_rows(x, row_stride, k_stride, depth, own, strip)
                 x, x_row, x_k = strip, 1, TILE_ROWS
-            place = pointer_at(out, row * out_stride)
+            place = pointer_at(out, row * out_row)
+            target, stride = place, out_row
+            if across:
+                target, stride = sums, wide
             multiply_strip(
                 x, x_row, x_k, own, own_b, b_k_stride, direct, packed, depth, columns, lanes,
-                place, out_stride, adding, spare,
+                target, stride, adding and not across, spare,
             )  # fmt: skip
+            if across:
+                write_across(sums, wide, own, columns, one, place, out_column, adding)

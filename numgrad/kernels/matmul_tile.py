@@ -105,12 +105,12 @@ def tile(typingctx, a, row_stride, k_stride, b, b_stride, k, out, out_stride, ad
 
 
 @intrinsic
-def transpose_block(typingctx, source, source_stride, target, target_stride, scale):
-    """target[j, i] = scale * source[i, j] for a block of `BLOCK` by `BLOCK` elements."""
+def transpose_block(typingctx, source, source_stride, target, target_stride, scale, add):
+    """target[j, i] (+)= scale * source[i, j] for a block of `BLOCK` by `BLOCK` elements."""
     pointer = source
 
     def codegen(context, builder, signature, args):
-        source, source_stride, target, target_stride, scale = args
+        source, source_stride, target, target_stride, scale, add = args
         vector, align = _vector_of(context, pointer, BLOCK)
         rows = []
         for i in range(BLOCK):
@@ -124,13 +124,20 @@ def transpose_block(typingctx, source, source_stride, target, target_stride, sca
             pairs = list(zip(rows[: BLOCK // 2], rows[BLOCK // 2 :], strict=True))
             rows = [builder.shuffle_vector(*p, lanes) for p in pairs for lanes in (low, high)]
         factor = _broadcast(builder, scale, vector)
-        for j, row in enumerate(rows):
-            place = _at(builder, target, builder.mul(target_stride, _I64(j)))
-            _store(builder, builder.fmul(row, factor), place, align)
+        slots = [cgutils.alloca_once(builder, vector) for _ in rows]
+        places = [_at(builder, target, builder.mul(target_stride, _I64(j))) for j in range(BLOCK)]
+        for row, slot in zip(rows, slots, strict=True):
+            builder.store(builder.fmul(row, factor), slot)
+        with builder.if_then(add):
+            for slot, place in zip(slots, places, strict=True):
+                old = _load(builder, place, vector, align)
+                builder.store(builder.fadd(old, builder.load(slot)), slot)
+        for slot, place in zip(slots, places, strict=True):
+            _store(builder, builder.load(slot), place, align)
         return context.get_dummy_value()
 
     word = types.int64
-    return types.void(pointer, word, pointer, word, pointer.dtype), codegen
+    return types.void(pointer, word, pointer, word, pointer.dtype, types.boolean), codegen
 
 
 def _vector_of(context, pointer, lanes=None):
