@@ -32,7 +32,7 @@ from .elementwise import add, div, mul, ne, neg, sub
 from .loss import _reduction
 from .reduction import sum
 from .softmax import _COST, log_softmax, softmax
-from .views import reshape
+from .views import detach, reshape
 
 _CODES = {"none": kernels.NONE, "mean": kernels.MEAN, "sum": kernels.SUM}
 _no_weight: dict[np.dtype, Any] = {}
@@ -46,6 +46,11 @@ def _weights(weight: Any, classes: int, input: Any) -> Any:
             _no_weight[dtype] = empty(0, dtype)
         return _no_weight[dtype]
     data = check_tensor(weight, "cross_entropy", "weight", 3)._data
+    if needs_grad(weight):
+        raise RuntimeError(
+            "The function 'nll_loss_forward' is not differentiable with respect to argument "
+            "'weight'. This input cannot have requires_grad True."
+        )
     if data.shape != (classes,):
         raise RuntimeError(
             f"weight tensor should be defined either for all {classes} classes or no classes but "
@@ -248,7 +253,7 @@ def _of_probabilities(
         target = add(mul(target, 1.0 - smoothing), smoothing / classes)
     loss = mul(log_softmax(input, axis), target)
     if weight is not None:
-        _weights(weight, classes, input)
+        _weights(detach(weight), classes, input)
         loss = mul(loss, reshape(weight, (-1, *[1] * (ndim - 2))) if ndim > 1 else weight)
     if reduction == "none":
         return neg(sum(loss, axis))

@@ -232,7 +232,7 @@ def _scatter_added(grad: Any, indices: Any, axis: int) -> Any:
 
 
 def _gather_backward(node: Any, grad: Any) -> Any:
-    from .indexing import gather
+    from .gathering import gather
 
     axis, indices = node.context
     return gather(grad, axis, indices)
