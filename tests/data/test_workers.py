@@ -10,13 +10,20 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 
 import numpy as np
 import pytest
 
 import numgrad
-from numgrad.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from numgrad.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    get_worker_info,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -92,9 +99,11 @@ def nothing_left_behind():
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_the_batches_are_those_of_one_process(method):
+    dataset = TensorDataset(numgrad.arange(22.0).reshape(11, 2), numgrad.arange(11))
+
     def epochs(**options):
         numgrad.manual_seed(4)
-        loader = DataLoader(Squares(11), batch_size=3, shuffle=True, **options)
+        loader = DataLoader(dataset, batch_size=3, shuffle=True, **options)
         count = 1 if method == "spawn" else 2
         return [[[c.tolist() for c in batch] for batch in loader] for _ in range(count)]
 
@@ -110,6 +119,16 @@ def test_workers_take_turns():
     assert [batch[0][1] for batch in batches] == [0, 1, 0, 1, 0]
     pids = {pid for batch in batches for _, _, pid in batch}
     assert len(pids) == 2 and os.getpid() not in pids
+
+
+def test_workers_of_a_loader_in_another_thread():
+    batches = []
+    thread = threading.Thread(
+        target=lambda: batches.extend(DataLoader(Who(4), num_workers=2, collate_fn=identity))
+    )
+    thread.start()
+    thread.join(60)
+    assert [index for ((index, _, _),) in batches] == [0, 1, 2, 3]
 
 
 def test_more_workers_than_batches():
@@ -196,15 +215,19 @@ def test_an_empty_stream():
 
 
 def test_batches_as_they_come():
+    later = multiprocessing.get_context("fork").Event()
+
     class Slow(Squares):
         def __getitem__(self, index):
             if index == 0:
-                time.sleep(0.5)
+                assert later.wait(60)
+            if index == 3:  # the other worker's second sample: its first has been sent
+                later.set()
             return index
 
-    loader = DataLoader(Slow(6), batch_size=1, num_workers=2, in_order=False)
+    loader = DataLoader(Slow(6), num_workers=2, in_order=False, multiprocessing_context="fork")
     order = [batch.item() for batch in loader]
-    assert sorted(order) == list(range(6)) and order[0] != 0
+    assert sorted(order) == list(range(6)) and order[0] == 1
 
 
 # Persistent workers
