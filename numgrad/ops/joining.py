@@ -194,9 +194,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Any:
 
 def _stack_backward(node: Any, grad: Any) -> tuple:
     dim = node.context
-    return tuple(
-        [None if t is None else select(grad, dim, k) for k, t in enumerate(node.edges)]
-    )
+    return tuple([None if t is None else select(grad, dim, k) for k, t in enumerate(node.edges)])
 
 
 def repeat(input: Tensor, *repeats: Any) -> Any:
@@ -262,9 +260,7 @@ def atleast_2d(*tensors: Any) -> Any:
 
 def atleast_3d(*tensors: Any) -> Any:
     """The tensor (or tensors) with three dimensions at least; the third comes last."""
-    return _atleast(
-        tensors, lambda t: t if t._data.ndim > 2 else unsqueeze(_two_dims(t), -1)
-    )
+    return _atleast(tensors, lambda t: t if t._data.ndim > 2 else unsqueeze(_two_dims(t), -1))
 
 
 def _two_dims(tensor: Any) -> Any:
@@ -331,13 +327,16 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    listed = list(tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors)
+    listed = list(
+        tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    )
     if not listed:
         raise RuntimeError("meshgrid expects a non-empty TensorList")
     for t in listed:
         if check_tensor(t, "meshgrid", "tensors")._data.ndim > 1:
             raise RuntimeError(
-                f"Expected 0D or 1D tensor in the tensor list but got: {t._data.ndim}D"
+                "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: "
+                f"{t._data.ndim}D"
             )
         if t._data.dtype != listed[0]._data.dtype:
             raise RuntimeError("meshgrid expects all tensors to have the same dtype")
@@ -364,9 +363,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
         for k, t in enumerate(listed)
     ]
     if swap:
-        from .views import transpose
-
-        grids = [transpose(g, 0, 1) for g in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
