@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import INT64
+from ..dtypes import INT64, promote
 from ..kernels import sorting as kernels
 from . import _core
 from ._core import (
@@ -72,7 +72,7 @@ def histc(
             f"\"histogram_cpu\" not implemented for '{type_name(data.dtype)}'"
         )
     if bins <= 0:
-        raise RuntimeError(f"torch.histc: bins must be > 0, but got {bins}")
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     low, high = float(min), float(max)
     if low == high and data.size:
         low, high = float(data.min()), float(data.max())
@@ -107,13 +107,13 @@ def unique(
     (tensor([1, 3]), tensor([1, 2]))
     """
     data = check_tensor(input, "unique", "input")._data
+    if dim is not None and data.ndim == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = None if dim is None else normalize_dim(dim, data.ndim)
-    if axis is not None and data.size == 0 and data.shape[axis] and data.ndim > 1:
+    if axis is not None and 0 in data.shape[:axis] + data.shape[axis + 1 :]:
         raise RuntimeError(
             "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
         )
-    if axis is not None and data.ndim == 0:
-        axis = None
     values, inverse, counts = np.unique(
         data, return_inverse=True, return_counts=True, axis=axis, equal_nan=False
     )
@@ -215,8 +215,7 @@ def searchsorted(
                 f"dimension is 1, but we got boundaries tensor dim({boundaries.ndim}) and input "
                 "value's dim(0) numel(1)"
             )
-        dtype = result_dtype([sorted_sequence, input])
-        values = np.array(input, dtype)
+        values = np.array(input, result_dtype([sorted_sequence, input]))
     else:
         values = check_tensor(input, "searchsorted", "input", 2)._data
         if values.ndim == 0 and boundaries.ndim != 1:
@@ -237,42 +236,21 @@ def searchsorted(
                 f"boundaries tensor {list(boundaries.shape)} and input value tensor "
                 f"{list(values.shape)}"
             )
-        if values.dtype != boundaries.dtype:
-            raise RuntimeError(
-                "torch.searchsorted(): input value tensor and boundary tensor should have same "
-                f"dtype, but got boundaries tensor dtype {type_name(boundaries.dtype).lower()} "
-                f"and input value tensor dtype {type_name(values.dtype).lower()}"
-            )
-    return _searched(sorted_sequence, boundaries, values, right, out_int32, out)
+    dtype = promote(boundaries.dtype, values.dtype)
+    boundaries, values = (dense(a.astype(dtype, copy=False)) for a in (boundaries, values))
+    found = _searched(boundaries, values, right)
+    result = cast(found, np.dtype(np.int32)) if out_int32 else found
+    return result if out is None else write_out(out, result)
 
 
-def _searched(
-    sequence: Any, boundaries: Any, values: Any, right: bool, out_int32: bool, out: Any
-) -> Any:
-    if values.dtype != boundaries.dtype:
-        boundaries = cast(sequence, values.dtype)._data
+def _searched(boundaries: Any, values: Any, right: bool) -> Any:
     found = _core.empty(values.shape, INT64, boundaries)
     by_row = boundaries.ndim > 1
-    m = values.shape[-1] if by_row else max(values.size, 1)
     if found.size:
-        launch(
-            kernels.search,
-            values.dtype,
-            found.size,
-            (
-                dense(boundaries),
-                dense(values),
-                found,
-                float(boundaries.shape[-1]),
-                float(m),
-                float(right),
-                float(by_row),
-            ),
-        )
-    result = wrap(found)
-    if out_int32:
-        result = cast(result, np.dtype(np.int32))
-    return result if out is None else write_out(out, result)
+        n, m = boundaries.shape[-1], values.shape[-1] if by_row else 1
+        sizes = (float(n), float(m), float(right), float(by_row))
+        launch(kernels.search, values.dtype, found.size, (boundaries, values, found, *sizes))
+    return wrap(found)
 
 
 def bucketize(
@@ -290,7 +268,6 @@ def bucketize(
     """
     if check_tensor(boundaries, "bucketize", "boundaries", 2)._data.ndim != 1:
         raise RuntimeError(
-            "torch.searchsorted(): boundaries tensor should be 1 dimension, but got dim("
-            f"{boundaries._data.ndim})"
+            f"boundaries tensor must be 1 dimension, but got dim({boundaries._data.ndim})"
         )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right, out=out)

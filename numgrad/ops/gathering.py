@@ -94,7 +94,7 @@ def _narrowed(tensor: Any, shape: tuple, axis: int | None) -> Any:
     return tensor
 
 
-def gather_same(input: Any, axis: int, index: Any) -> Any:
+def gather_same(input: Any, axis: int, index: Any, name: str = "GatherBackward0") -> Any:
     """`gather` where input and index differ in size along `axis` alone."""
     data, positions = input._data, index._data
     out = _core.empty(positions.shape, data.dtype, data)
@@ -114,7 +114,7 @@ def gather_same(input: Any, axis: int, index: Any) -> Any:
             check_along(positions, data.shape[axis], axis)
     result = wrap(out)
     if (input._requires_grad or input._view is not None) and needs_grad(input):
-        record(result, "GatherBackward0", _gather_backward, (input,), (index,), (axis, data.shape))
+        record(result, name, _gather_backward, (input,), (index,), (axis, data.shape))
     return result
 
 

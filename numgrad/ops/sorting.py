@@ -1,232 +1,366 @@
-"""Sorting and selecting by rank. NumPy sorts; gradients go back by `gather` and `scatter`."""
+"""Sorting and choosing by rank.
+
+NumPy finds the order; the elements are then gathered by their positions, so that gradients scatter
+back to them. A NaN counts as the largest number, as in PyTorch.
+"""
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import BOOL, INT64
-from ._core import Tensor, check_tensor, needs_grad, normalize_dim, record, unpack, wrap
-from .gathering import scatter_add
-from .views import reshape
+from ..dtypes import INT64
+from ._core import Tensor, check_tensor, is_number, normalize_dim, wrap, write_out
+from ._return_types import return_type
+from .elementwise import lerp
+from .gathering import gather_same
+from .views import clone, movedim, reshape, squeeze, unsqueeze
 
-_Sort = namedtuple("sort", ["values", "indices"])
-_TopK = namedtuple("topk", ["values", "indices"])
-_KthValue = namedtuple("kthvalue", ["values", "indices"])
-_Median = namedtuple("median", ["values", "indices"])
-for _kind in (_Sort, _TopK, _KthValue, _Median):
-    _kind.__module__ = "torch.return_types"
-
-
-def _show(self: Any) -> str:
-    return (
-        f"torch.return_types.{type(self).__name__}(\nvalues={self.values!r},\n"
-        f"indices={self.indices!r})"
-    )
+_Sort = return_type("sort", "values", "indices")
+_TopK = return_type("topk", "values", "indices")
+_KthValue = return_type("kthvalue", "values", "indices")
+_Median = return_type("median", "values", "indices")
+_NanMedian = return_type("nanmedian", "values", "indices")
+_Mode = return_type("mode", "values", "indices")
 
 
-for _kind in (_Sort, _TopK, _KthValue, _Median):
-    _kind.__repr__ = _show  # type: ignore[method-assign]
-
-
-def _order(data: np.ndarray, axis: int, descending: bool) -> np.ndarray:
-    """Positions in stable order; NaN counts as the largest, as in PyTorch."""
+def _order(data: Any, axis: int, descending: bool) -> Any:
+    """The positions along an axis in sorted order; equal elements keep theirs."""
     if not descending:
         return np.argsort(data, axis, kind="stable")
-    flipped = np.flip(data, axis)
-    found = np.flip(np.argsort(flipped, axis, kind="stable"), axis)
-    return data.shape[axis] - 1 - found
+    # From behind, so that reversing the result restores the order of equal elements.
+    backwards = np.argsort(np.flip(data, axis), axis, kind="stable")
+    return data.shape[axis] - 1 - np.flip(backwards, axis)
 
 
-def _pick(input: Any, positions: np.ndarray, axis: int, name: str) -> tuple:
-    """The values at these positions along a dimension, with their gradient."""
-    positions = np.ascontiguousarray(positions, INT64)
-    values = wrap(np.array(np.take_along_axis(input._data, positions, axis), order="C"))
-    indices = wrap(positions)
-    if needs_grad(input):
-        context = (axis, input._data.shape)
-        record(values, name, _pick_backward, (input,), (indices,), context)
-    return values, indices
-
-
-def _pick_backward(node: Any, grad: Any) -> Any:
-    from .creation import zeros
-
-    (indices,) = unpack(node)
-    axis, shape = node.context
-    return scatter_add(zeros(shape, dtype=grad.dtype), axis, indices, grad)
+def _write_outs(out: Any, results: tuple) -> None:
+    for target, result in zip(out, results, strict=True):
+        write_out(target, result)
 
 
 def sort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+    input: Tensor,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool = False,
+    *,
+    out: Any = None,
 ) -> Any:
-    """Values in ascending (or descending) order along `dim`, and where they were.
+    """The elements in order along a dimension, and where each of them was.
 
-    >>> numgrad.sort(numgrad.tensor([3, 1, 2])).values
-    tensor([1, 2, 3])
+    The order is always stable: equal elements keep theirs.
+
+    >>> numgrad.sort(numgrad.tensor([3, 1, 2]))
+    torch.return_types.sort(
+    values=tensor([1, 2, 3]),
+    indices=tensor([1, 2, 0]))
     """
     data = check_tensor(input, "sort", "input")._data
-    if data.ndim == 0:
-        return _Sort(input.clone(), wrap(np.zeros((), INT64)))  # type: ignore[attr-defined]
     axis = normalize_dim(dim, data.ndim)
-    return _Sort(*_pick(input, _order(data, axis, descending), axis, "SortBackward0"))
+    if data.ndim == 0:
+        result = _Sort(clone(input), wrap(np.zeros((), INT64)))
+    else:
+        positions = wrap(_order(data, axis, descending))
+        result = _Sort(gather_same(input, axis, positions, "SortBackward0"), positions)
+    if out is not None:
+        _write_outs(out, result)
+    return result
 
 
-def argsort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
-) -> Tensor:
-    """The positions that would sort along `dim`.
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+    """The indices that sort along a dimension.
 
-    >>> numgrad.argsort(numgrad.tensor([3, 1, 2]))
-    tensor([1, 2, 0])
+    >>> numgrad.argsort(numgrad.tensor([3, 1, 2]), descending=True)
+    tensor([0, 2, 1])
     """
-    data = input._data
+    data = check_tensor(input, "argsort", "input")._data
+    axis = normalize_dim(dim, data.ndim)
     if data.ndim == 0:
         return wrap(np.zeros((), INT64))
-    axis = normalize_dim(dim, data.ndim)
-    return wrap(np.ascontiguousarray(_order(data, axis, descending), INT64))
+    return wrap(np.ascontiguousarray(_order(data, axis, descending)))
 
 
-def msort(input: Tensor) -> Tensor:
-    """Sorted along dimension 0."""
-    return sort(input, 0).values
+def msort(input: Tensor, *, out: Tensor | None = None) -> Any:
+    """The elements in order along dimension 0."""
+    values = sort(input, 0)[0]
+    return values if out is None else write_out(out, values)
 
 
 def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
+    input: Tensor,
+    k: int,
+    dim: int = -1,
+    largest: bool = True,
+    sorted: bool = True,
+    *,
+    out: Any = None,
 ) -> Any:
-    """The k largest (or smallest) values along `dim`, in order, and where they were.
+    """The k largest (or smallest) elements along a dimension, and where they were.
 
-    >>> numgrad.topk(numgrad.tensor([1., 3., 2.]), 2).values
-    tensor([3., 2.])
+    >>> numgrad.topk(numgrad.tensor([1., 3., 2.]), 2)
+    torch.return_types.topk(
+    values=tensor([3., 2.]),
+    indices=tensor([1, 2]))
     """
-    data = input._data
+    data = check_tensor(input, "topk", "input")._data
     axis = normalize_dim(dim, data.ndim)
-    if not 0 <= k <= (data.shape[axis] if data.ndim else 1):
+    size = data.shape[axis] if data.ndim else 1
+    if not 0 <= k <= size:
         raise RuntimeError("selected index k out of range")
-    source = input if data.ndim else reshape(input, (1,))
-    order = _order(source._data, axis, largest)
-    values, indices = _pick(source, np.take(order, np.arange(k), axis), axis, "TopkBackward0")
-    if not data.ndim:
-        return _TopK(reshape(values, ()), reshape(indices, ()))
-    return _TopK(values, indices)
+    if data.ndim == 0:
+        result = _TopK(clone(input), wrap(np.zeros((), INT64)))
+    else:
+        positions = wrap(_leading(data, axis, k, largest))
+        result = _TopK(gather_same(input, axis, positions, "TopkBackward0"), positions)
+    if out is not None:
+        _write_outs(out, result)
+    return result
 
 
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
-    """The k-th smallest value along `dim` (counted from 1), and where it was."""
-    data = input._data
-    axis = normalize_dim(dim, data.ndim)
-    if not 1 <= k <= data.shape[axis]:
-        raise RuntimeError("kthvalue(): selected number k out of range for dimension 0")
-    order = _order(data, axis, False)
-    return _one(_KthValue, input, np.take(order, [k - 1], axis), axis, keepdim, "KthvalueBackward0")
+def _leading(data: Any, axis: int, k: int, largest: bool) -> Any:
+    """The positions of the first k elements in order, a partition first where that saves work."""
+    size = data.shape[axis]
+    part = [slice(None)] * data.ndim
+    part[axis] = slice(k)
+    if size < 1024 or 8 * k > size or k == 0:
+        return np.ascontiguousarray(_order(data, axis, largest)[tuple(part)])
+    if largest:
+        part[axis] = slice(size - k, size)
+        chosen = np.argpartition(data, size - k, axis)[tuple(part)]
+    else:
+        chosen = np.argpartition(data, k - 1, axis)[tuple(part)]
+    chosen = np.sort(chosen, axis)
+    among = _order(np.take_along_axis(data, chosen, axis), axis, largest)
+    return np.ascontiguousarray(np.take_along_axis(chosen, among, axis))
 
 
-def _one(
-    kind: Any, input: Any, positions: np.ndarray, axis: int, keepdim: bool, name: str
-) -> Any:
-    values, indices = _pick(input, positions, axis, name)
+def _one(kind: Any, input: Any, positions: Any, axis: int, keepdim: bool, name: str) -> Any:
+    """The elements at one position a row, and the positions; the dimension stays or goes."""
+    found = wrap(np.ascontiguousarray(positions, INT64))
+    values = gather_same(input, axis, found, name)
     if not keepdim:
-        shape = [n for k, n in enumerate(values._data.shape) if k != axis]
-        values, indices = reshape(values, shape), reshape(indices, shape)
-    return kind(values, indices)
+        values, found = squeeze(values, axis), squeeze(found, axis)
+    return kind(values, found)
 
 
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
-    """The lower median of all elements, or along `dim` with its position; NaN if there is one.
+def _reduced(input: Any, dim: int, function: str) -> tuple[int, Any]:
+    """The dimension of a choice by rank, and the input, with one dimension at least."""
+    data = check_tensor(input, function, "input")._data
+    axis = normalize_dim(dim, data.ndim)
+    if not data.ndim:
+        return 0, reshape(input, (1,))
+    if data.shape[axis] == 0:
+        raise IndexError(f"{function}(): Expected reduction dim {axis} to have non-zero size.")
+    return axis, input
+
+
+def _finish(result: Any, input: Any, out: Any) -> Any:
+    if not input._data.ndim:
+        result = type(result)(*[reshape(part, ()) for part in result])
+    if out is not None:
+        _write_outs(out, result)
+    return result
+
+
+def kthvalue(
+    input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
+) -> Any:
+    """The k-th smallest element along a dimension (counted from 1), and where it was.
+
+    >>> numgrad.kthvalue(numgrad.tensor([5, 1, 3]), 2)
+    torch.return_types.kthvalue(
+    values=tensor(3),
+    indices=tensor(2))
+    """
+    axis, source = _reduced(input, dim, "kthvalue")
+    if not 1 <= k <= source._data.shape[axis]:
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
+    positions = np.take(_order(source._data, axis, False), [k - 1], axis)
+    result = _one(_KthValue, source, positions, axis, keepdim, "KthvalueBackward0")
+    return _finish(result, input, out)
+
+
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The middle element, the lower of two; NaN where there is one. With `dim`, its index too.
 
     >>> numgrad.median(numgrad.tensor([1., 4., 2., 3.]))
     tensor(2.)
+    >>> numgrad.median(numgrad.tensor([[1, 5, 3]]), 1)
+    torch.return_types.median(
+    values=tensor([3]),
+    indices=tensor([2]))
     """
+    return _median(input, dim, keepdim, out, _Median, False)
+
+
+def nanmedian(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
+) -> Any:
+    """`median` of the elements that are not NaN.
+
+    >>> numgrad.nanmedian(numgrad.tensor([1., float("nan"), 3., 2.]))
+    tensor(2.)
+    """
+    return _median(input, dim, keepdim, out, _NanMedian, True)
+
+
+def _median(
+    input: Any, dim: int | None, keepdim: bool, out: Any, kind: Any, ignore_nan: bool
+) -> Any:
+    data = check_tensor(input, kind.__name__, "input")._data
+    if data.dtype.kind == "b":
+        raise NotImplementedError("\"median_cpu\" not implemented for 'Bool'")
+    name = "NanmedianBackward0" if ignore_nan else "MedianBackward0"
     if dim is None:
+        if not data.size:
+            nothing = np.nan if data.dtype.kind == "f" else np.iinfo(data.dtype).min
+            return wrap(np.array(nothing, data.dtype))
         flat = reshape(input, (-1,))
-        return _one(_Median, flat, _median_positions(flat._data, 0), 0, False, "MedianBackward0")[0]
-    axis = normalize_dim(dim, input._data.ndim)
-    positions = _median_positions(input._data, axis)
-    return _one(_Median, input, positions, axis, keepdim, "MedianBackward0")
+        return _one(kind, flat, _middle(flat._data, 0, ignore_nan), 0, False, name)[0]
+    axis, source = _reduced(input, dim, kind.__name__)
+    positions = _middle(source._data, axis, ignore_nan)
+    return _finish(_one(kind, source, positions, axis, keepdim, name), input, out)
 
 
-def _median_positions(data: np.ndarray, axis: int) -> np.ndarray:
+def _middle(data: Any, axis: int, ignore_nan: bool) -> Any:
+    """Where the lower median is; the first NaN if there is one, or the median of the others."""
     order = _order(data, axis, False)
-    positions = np.take(order, [(data.shape[axis] - 1) // 2], axis)
-    if data.dtype.kind == "f":
-        nan = np.isnan(data)
-        first = np.argmax(nan, axis, keepdims=True)
-        positions = np.where(nan.any(axis, keepdims=True), first, positions)
-    return positions
+    middle = (data.shape[axis] - 1) // 2
+    if data.dtype.kind != "f":
+        return np.take(order, [middle], axis)
+    nan = np.isnan(data)
+    if ignore_nan:
+        count = data.shape[axis] - np.count_nonzero(nan, axis, keepdims=True)
+        return np.take_along_axis(order, np.maximum(count - 1, 0) // 2, axis)
+    positions = np.take(order, [middle], axis)
+    return np.where(nan.any(axis, keepdims=True), nan.argmax(axis, keepdims=True), positions)
 
 
-def unique(
-    input: Tensor,
-    sorted: bool = True,
-    return_inverse: bool = False,
-    return_counts: bool = False,
-    dim: int | None = None,
-) -> Any:
-    """The different elements (or slices along `dim`), in ascending order.
+def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The most frequent element along a dimension, the smallest of several; the last of its places.
 
-    >>> numgrad.unique(numgrad.tensor([3, 1, 3]))
-    tensor([1, 3])
+    >>> numgrad.mode(numgrad.tensor([1, 2, 2, 1, 3]))
+    torch.return_types.mode(
+    values=tensor(1),
+    indices=tensor(3))
     """
-    found = np.unique(
-        input._data,
-        return_inverse=return_inverse,
-        return_counts=return_counts,
-        axis=dim,
-        equal_nan=False,
-    )
-    parts = list(found) if isinstance(found, tuple) else [found]
-    tensors = [wrap(np.ascontiguousarray(parts[0]))]
-    if return_inverse:
-        shape = input._data.shape if dim is None else (-1,)
-        tensors.append(wrap(np.ascontiguousarray(parts[1].reshape(shape), INT64)))
-    if return_counts:
-        tensors.append(wrap(np.ascontiguousarray(parts[-1], INT64)))
-    return tensors[0] if len(tensors) == 1 else tuple(tensors)
+    axis, source = _reduced(input, dim, "mode")
+    data = np.moveaxis(source._data, axis, -1)
+    order = _order(data, -1, False)
+    ordered = np.take_along_axis(data, order, -1)
+    size = data.shape[-1]
+    # The last place of every run of equal elements, and where the run began.
+    places = np.arange(size)
+    begins = np.ones(data.shape, bool)
+    begins[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    start = np.maximum.accumulate(np.where(begins, places, 0), -1)
+    longest = (places - start).argmax(-1)[..., None]
+    positions = np.moveaxis(np.take_along_axis(order, longest, -1), -1, axis)
+    return _finish(_one(_Mode, source, positions, axis, keepdim, "ModeBackward0"), input, out)
 
 
-def unique_consecutive(
+_INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def quantile(
     input: Tensor,
-    return_inverse: bool = False,
-    return_counts: bool = False,
+    q: Any,
     dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Tensor | None = None,
 ) -> Any:
-    """The elements without those equal to the one before.
+    """The q-th quantiles along a dimension (of all elements without it), 0 ≤ q ≤ 1.
 
-    >>> numgrad.unique_consecutive(numgrad.tensor([1, 1, 2, 1]))
-    tensor([1, 2, 1])
+    Several q, a vector, make a first dimension of the result. A NaN makes the quantile NaN.
+
+    >>> numgrad.quantile(numgrad.tensor([1., 2., 3., 5.]), 0.5)
+    tensor(2.5000)
     """
-    data = input._data.reshape(-1) if dim is None else np.moveaxis(input._data, dim, 0)
-    count = data.shape[0]
-    fresh = np.ones(count, BOOL)
-    if count > 1:
-        different = data[1:] != data[:-1]
-        fresh[1:] = different.reshape(count - 1, -1).any(1)
-    kept = data[fresh]
-    values = kept if dim is None else np.moveaxis(kept, 0, dim)
-    tensors = [wrap(np.ascontiguousarray(values))]
-    if return_inverse:
-        shape = input._data.shape if dim is None else (-1,)
-        tensors.append(wrap((np.cumsum(fresh) - 1).astype(INT64).reshape(shape)))
-    if return_counts:
-        ends = np.append(np.flatnonzero(fresh), count)
-        tensors.append(wrap(np.diff(ends).astype(INT64)))
-    return tensors[0] if len(tensors) == 1 else tuple(tensors)
+    return _quantile(input, q, dim, keepdim, interpolation, out, False)
 
 
-def searchsorted(
-    sorted_sequence: Tensor, input: Any, *, right: bool = False, side: str | None = None
-) -> Tensor:
-    """Where to insert values into a sorted vector to keep it sorted."""
-    place = "right" if right or side == "right" else "left"
-    values = input._data if isinstance(input, Tensor) else np.asarray(input)
-    if sorted_sequence._data.ndim != 1:
-        raise RuntimeError("searchsorted(): boundaries tensor should be 1 dimension here")
-    return wrap(np.asarray(np.searchsorted(sorted_sequence._data, values, place), INT64))
+def nanquantile(
+    input: Tensor,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Tensor | None = None,
+) -> Any:
+    """`quantile` of the elements that are not NaN."""
+    return _quantile(input, q, dim, keepdim, interpolation, out, True)
 
 
-def bucketize(input: Any, boundaries: Tensor, *, right: bool = False) -> Tensor:
-    """The number of the bucket that each value falls into."""
-    return searchsorted(boundaries, input, right=right)
+def _quantile(
+    input: Any,
+    q: Any,
+    dim: int | None,
+    keepdim: bool,
+    interpolation: str,
+    out: Any,
+    ignore_nan: bool,
+) -> Any:
+    data = check_tensor(input, "quantile", "input")._data
+    ranks = _checked_q(data, q)
+    if interpolation not in _INTERPOLATIONS:
+        raise RuntimeError(
+            "quantile() interpolation must be one of linear, lower, higher, midpoint or nearest, "
+            f"but got {interpolation}"
+        )
+    axis = 0 if dim is None else normalize_dim(dim, data.ndim)
+    source = reshape(input, (-1,)) if dim is None or not data.ndim else movedim(input, axis, -1)
+    if source._data.shape[-1] == 0:
+        raise RuntimeError("quantile() input tensor must be non-empty")
+    ordered = sort(source, -1)[0]
+    values = ordered._data
+    nan = np.isnan(values)
+    size = values.shape[-1]
+    places = ranks.reshape(-1) * values.dtype.type(size - 1)
+    if ignore_nan:
+        valid = size - np.count_nonzero(nan, -1, keepdims=True)
+        places = ranks.reshape(-1) * np.maximum(valid - 1, 0).astype(values.dtype)
+    else:  # the last element is the NaN if there is one
+        places = np.where(nan[..., -1:], values.dtype.type(size - 1), places)
+    below, above = np.floor(places), np.ceil(places)
+    if interpolation in ("lower", "higher", "nearest"):
+        chosen = {"lower": below, "higher": above, "nearest": np.rint(places)}[interpolation]
+        result = _at(ordered, chosen)
+    else:
+        weight = places - below
+        if interpolation == "midpoint":
+            weight = np.full_like(weight, 0.5)
+        result = lerp(_at(ordered, below), _at(ordered, above), wrap(np.asarray(weight)))
+    result = movedim(result, -1, 0)
+    if keepdim and dim is None:
+        result = reshape(result, (-1, *[1] * data.ndim))
+    elif keepdim and data.ndim:
+        result = unsqueeze(result, axis + 1)
+    if ranks.ndim == 0:
+        result = squeeze(result, 0)
+    return result if out is None else write_out(out, result)
+
+
+def _at(ordered: Any, places: Any) -> Any:
+    return gather_same(ordered, ordered._data.ndim - 1, wrap(places.astype(INT64)))
+
+
+def _checked_q(data: Any, q: Any) -> Any:
+    """The q of a quantile as an array of the input's dtype."""
+    if data.dtype.kind != "f":
+        raise RuntimeError("quantile() input tensor must be either float or double dtype")
+    if is_number(q):
+        if not 0 <= q <= 1:
+            raise RuntimeError(f"quantile() q must be in the range [0, 1] but got {q}")
+        return np.array(q, data.dtype)
+    own = check_tensor(q, "quantile", "q", 2)._data
+    if own.ndim > 1:
+        raise RuntimeError("quantile() q must be a scalar or 1D tensor")
+    if own.dtype != data.dtype:
+        raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    if not ((own >= 0) & (own <= 1)).all():
+        raise RuntimeError("quantile() q values must be in the range [0, 1]")
+    return own
