@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels import elementwise as table
-from ..kernels.reduction import column_chunk, column_items, row_chunk
+from ..kernels.reduction import CHUNK, column_chunk, column_items, row_chunk
 from ._core import dense, empty, launch, mode, normalize_dim, number, wrap
 from .views import expand, reshape
 
@@ -37,6 +37,18 @@ def reduced_shape(shape: tuple, axes: tuple, keepdim: bool) -> tuple:
     if keepdim:
         return tuple([1 if k in axes else n for k, n in enumerate(shape)])
     return tuple([n for k, n in enumerate(shape) if k not in axes])
+
+
+def plan(dim: Any, shape: tuple, keepdim: bool) -> tuple[tuple, tuple]:
+    """The dimensions that `dim` stands for, and the shape after reducing them."""
+    ndim = len(shape)
+    if dim is None:
+        return tuple(range(ndim)), (1,) * ndim if keepdim else ()
+    if type(dim) is int and ndim:
+        axis = dim if 0 <= dim < ndim else normalize_dim(dim, ndim)
+        return (axis,), shape[:axis] + ((1,) if keepdim else ()) + shape[axis + 1 :]
+    axes = axes_of(dim, ndim)
+    return axes, reduced_shape(shape, axes, keepdim)
 
 
 def is_empty(shape: tuple, axes: tuple) -> bool:
@@ -107,8 +119,16 @@ def reduce_array(
     if len(axes) == data.ndim:
         if not data.flags.c_contiguous:
             data = data.T if data.flags.f_contiguous else dense(data)
-        return _run(kernels, data, 1, data.size, 1, shape, dtype, parameter, again or kernels)
+        n = data.size
+        if n > CHUNK:
+            return _run(kernels, data, 1, n, 1, shape, dtype, parameter, again or kernels)
+        out = empty(shape, dtype, data)
+        launch(kernels[0], data.dtype, 1, (data, out, float(n), float(n), parameter), n)
+        return out
     data = dense(data)
+    if len(axes) == 1:
+        outer, n, inner = view3(data, axes[0])
+        return _run(kernels, data, outer, n, inner, shape, dtype, parameter, again or kernels)
     groups = groups_of(data.shape, axes) or [(data.size, 1, 1)]
     for outer, n, inner in groups[:-1]:
         data = _run(kernels, data, outer, n, inner, (outer, inner), dtype, 1.0, again or kernels)

@@ -120,8 +120,6 @@ def _gather_backward(node: Any, grad: Any) -> Any:
 
 
 def _of_all(name: str, pair: Any, input: Any, out: Any) -> Any:
-    data = input._data
-    check_not_empty(name, data.shape, tuple(range(data.ndim)), True)
     node = f"{name.capitalize()}Backward1"
     result = _extremum(pair, name, input, None, False, node, _of_all_backward)
     return result if out is None else write_out(out, result)

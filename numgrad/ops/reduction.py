@@ -24,16 +24,7 @@ from ._core import (
     wrap,
     write_out,
 )
-from ._reduce import (
-    DIVIDING,
-    axes_of,
-    check_not_empty,
-    is_empty,
-    reduce_array,
-    reduced_shape,
-    spread,
-    unreduce,
-)
+from ._reduce import DIVIDING, check_not_empty, plan, reduce_array, spread, unreduce
 from .creation import fill_array, ones_like
 from .elementwise import div, eq, isnan, logical_not, mul, where
 
@@ -76,23 +67,18 @@ def sum(
     if dtype is not None:
         input = cast(input, to_dtype(dtype))
         data = input._data
-    shape = data.shape
-    axes = axes_of(dim, len(shape))
-    own = data.dtype
-    whole = dim is None and not keepdim
-    wanted = () if whole else reduced_shape(shape, axes, keepdim)
-    if own.kind != "f":
-        if is_empty(shape, axes):
-            result = _filled(wanted, INT64, 0, data)
+    shape, own = data.shape, data.dtype
+    axes, wanted = plan(dim, shape, keepdim)
+    floating = own.kind == "f"
+    if data.size:
+        if floating:
+            result = wrap(reduce_array(_SUM, data, axes, wanted, own))
         else:
-            result = reduce_array(_SUM_INTEGERS, data, axes, wanted, INT64)
-        return _given(wrap(result), out)
-    if is_empty(shape, axes):
-        result = wrap(_filled(wanted, own, 0.0, data))
+            result = wrap(reduce_array(_SUM_INTEGERS, data, axes, wanted, INT64))
     else:
-        result = wrap(reduce_array(_SUM, data, axes, wanted, own))
-    if (input._requires_grad or input._view is not None) and needs_grad(input):
-        name = "SumBackward0" if whole else "SumBackward1"
+        result = wrap(_filled(wanted, own if floating else INT64, 0.0, data))
+    if floating and (input._requires_grad or input._view is not None) and needs_grad(input):
+        name = "SumBackward0" if dim is None and not keepdim else "SumBackward1"
         record(result, name, _sum_backward, (input,), (), (shape, axes, 1.0))
     return result if out is None else write_out(out, result)
 
@@ -124,19 +110,16 @@ def mean(
     if own.kind != "f":
         _refuse_mean(own, dtype)
     shape = data.shape
-    axes = axes_of(dim, len(shape))
-    whole = dim is None and not keepdim
-    wanted = () if whole else reduced_shape(shape, axes, keepdim)
-    if is_empty(shape, axes):
-        count = 0.0
-        result = wrap(_filled(wanted, own, np.nan, data))
-    else:
-        count = 1.0
-        for axis in axes:
-            count *= shape[axis]
+    axes, wanted = plan(dim, shape, keepdim)
+    count = 1.0
+    for axis in axes:
+        count *= shape[axis]
+    if data.size:
         result = wrap(reduce_array(_SUM, data, axes, wanted, own, count))
+    else:
+        result = wrap(_filled(wanted, own, np.nan, data))
     if (input._requires_grad or input._view is not None) and needs_grad(input):
-        name = "MeanBackward0" if whole else "MeanBackward1"
+        name = "MeanBackward0" if dim is None and not keepdim else "MeanBackward1"
         record(result, name, _sum_backward, (input,), (), (shape, axes, count))
     return result if out is None else write_out(out, result)
 
@@ -169,12 +152,11 @@ def nansum(
     data = input._data
     if data.dtype.kind != "f":
         return sum(input, dim, keepdim, out=out)
-    axes = axes_of(dim, data.ndim)
-    wanted = reduced_shape(data.shape, axes, keepdim)
-    if is_empty(data.shape, axes):
-        result = wrap(_filled(wanted, data.dtype, 0.0, data))
-    else:
+    axes, wanted = plan(dim, data.shape, keepdim)
+    if data.size:
         result = wrap(reduce_array(_NANSUM, data, axes, wanted, data.dtype))
+    else:
+        result = wrap(_filled(wanted, data.dtype, 0.0, data))
     if needs_grad(input):
         record(result, "NansumBackward0", _nansum_backward, (input,), (input,), axes)
     return _given(result, out)
@@ -225,15 +207,14 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     data = input._data
     if dim is not None and not hasattr(dim, "__index__"):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
-    axes = axes_of(dim, data.ndim)
-    wanted = reduced_shape(data.shape, axes, keepdim and dim is not None)
+    axes, wanted = plan(dim, data.shape, keepdim and dim is not None)
     floating = data.dtype.kind == "f"
     own = data.dtype if floating else INT64
-    if is_empty(data.shape, axes):
-        result = wrap(_filled(wanted, own, 1, data))
-    else:
+    if data.size:
         pair = _PROD if floating else _PROD_INTEGERS
         result = wrap(reduce_array(pair, data, axes, wanted, own))
+    else:
+        result = wrap(_filled(wanted, own, 1, data))
     if floating and needs_grad(input):
         name = "ProdBackward0" if dim is None else "ProdBackward1"
         record(result, name, _prod_backward, (input,), (input,), (dim, axes))
@@ -284,14 +265,17 @@ def _extremum(
     pair: Any, name: str, input: Any, dim: Any, keepdim: bool, node: str = "", rule: Any = None
 ) -> Any:
     data = check_tensor(input, name, "input")._data
-    axes = axes_of(dim, data.ndim)
-    check_not_empty(name, data.shape, axes, dim is None or dim == ())
-    wanted = reduced_shape(data.shape, axes, keepdim)
-    if 0 in wanted:
-        result = wrap(empty(wanted, data.dtype, data))
-    else:
+    axes, wanted = plan(dim, data.shape, keepdim)
+    if data.size:
         result = wrap(reduce_array(pair, data, axes, wanted, data.dtype))
-    if data.dtype.kind == "f" and needs_grad(input):
+    else:
+        check_not_empty(name, data.shape, axes, dim is None or dim == ())
+        result = wrap(empty(wanted, data.dtype, data))
+    if (
+        data.dtype.kind == "f"
+        and (input._requires_grad or input._view is not None)
+        and needs_grad(input)
+    ):
         node = node or f"{name.capitalize()}Backward0"
         record(result, node, rule or _extremum_backward, (input,), (input, result), axes)
     return result
@@ -338,12 +322,11 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = Non
 
 def _truth(pair: Any, name: str, input: Any, dim: Any, keepdim: bool, neutral: bool) -> Any:
     data = check_tensor(input, name, "input")._data
-    axes = axes_of(dim, data.ndim)
-    wanted = reduced_shape(data.shape, axes, keepdim)
-    if is_empty(data.shape, axes) or 0 in wanted:
-        result = wrap(_filled(wanted, BOOL, neutral, data))
-    else:
+    axes, wanted = plan(dim, data.shape, keepdim)
+    if data.size:
         result = wrap(reduce_array(pair, data, axes, wanted, BOOL))
+    else:
+        result = wrap(_filled(wanted, BOOL, neutral, data))
     return cast(result, data.dtype) if data.dtype == np.uint8 else result
 
 
@@ -354,8 +337,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     tensor(2)
     """
     data = check_tensor(input, "count_nonzero", "input")._data
-    axes = axes_of(dim, data.ndim)
-    wanted = reduced_shape(data.shape, axes, False)
-    if is_empty(data.shape, axes) or 0 in wanted:
+    axes, wanted = plan(dim, data.shape, False)
+    if not data.size:
         return wrap(_filled(wanted, INT64, 0, data))
     return wrap(reduce_array(_COUNT, data, axes, wanted, INT64, again=_SUM_INTEGERS))
