@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from .. import ops
 from ..autograd import tape
 from ..tensor import RemovableHandle, Tensor
 
@@ -198,12 +199,15 @@ class BackwardHooks:
         self.input_count = 0
         self.output_count = 0
         self.watched = False
+        self.shown: list[Tensor] = []  # the inputs, for zeros where no gradient arrives
         self.grad_outputs: tuple | None = None
 
     def watch_inputs(self, args: tuple) -> tuple:
         self.input_count = len(args)
         self.inputs, passed = _pass_through(args, self._on_inputs)
         self.watched = passed is not args
+        if self.watched:
+            self.shown = [passed[i].detach() for i in self.inputs]
         return passed
 
     def watch_outputs(self, output: Any) -> Any:
@@ -253,6 +257,10 @@ class BackwardHooks:
     def _on_inputs(self, node: Any, grads: list) -> tuple:
         if self.grad_outputs is None:  # the gradient did not come through the module's output
             return tuple(grads)
+        grads = [
+            ops.zeros_like(value) if grad is None else grad
+            for grad, value in zip(grads, self.shown, strict=True)
+        ]
         all_grads = _spread(grads, self.inputs, self.input_count)
         for hook in self.hooks:
             changed = hook(self.module, all_grads, self.grad_outputs)
@@ -269,7 +277,7 @@ def _pass_through(values: tuple, rule: Callable) -> tuple[list[int], tuple]:
     if not tape.needs_grad(*tensors):
         return positions, values
     results = tuple([tape.alias(tensor.detach()) for tensor in tensors])
-    wanted = tuple([tensor.is_floating_point() for tensor in tensors])
+    wanted = tuple([tensor.requires_grad for tensor in tensors])
     tape.record_many(results, "BackwardHookFunctionBackward", rule, tensors, differentiable=wanted)
     passed = list(values)
     for position, result in zip(positions, results, strict=True):

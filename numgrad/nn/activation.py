@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from .. import ops
@@ -230,12 +231,25 @@ class Threshold(_Inplace):
 
 
 class Hardtanh(_Inplace):
-    """x clamped to [min_val, max_val]."""
+    """x clamped to [min_val, max_val]; `min_value` and `max_value` are their deprecated names."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__(inplace)
+        if min_value is not None:
+            _warn_renamed("min_value", "min_val")
+            min_val = min_value
+        if max_value is not None:
+            _warn_renamed("max_value", "max_val")
+            max_val = max_value
         if min_val >= max_val:
-            raise AssertionError(f"min_val ({min_val}) must be less than max_val ({max_val})")
+            raise AssertionError(f"max_val ({max_val}) must be greater than min_val ({min_val})")
         self.min_val = min_val
         self.max_val = max_val
 
@@ -244,6 +258,14 @@ class Hardtanh(_Inplace):
 
     def extra_repr(self) -> str:
         return self._and_inplace(f"min_val={self.min_val}, max_val={self.max_val}")
+
+
+def _warn_renamed(old: str, new: str) -> None:
+    warnings.warn(
+        f"keyword argument `{old}` is deprecated and rename to `{new}`",
+        FutureWarning,
+        stacklevel=3,
+    )
 
 
 class ReLU6(Hardtanh):
@@ -262,12 +284,18 @@ class Hardsigmoid(_Inplace):
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
 
+    def extra_repr(self) -> str:
+        return ""
+
 
 class Hardswish(_Inplace):
     """x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
+
+    def extra_repr(self) -> str:
+        return ""
 
 
 class _Shrink(Module):

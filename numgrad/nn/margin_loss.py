@@ -7,6 +7,7 @@ from collections.abc import Callable
 from .. import ops
 from ..tensor import Tensor
 from . import functional as F
+from .distance import PairwiseDistance
 from .loss import Loss, WeightedLoss
 
 __all__ = [
@@ -183,7 +184,7 @@ class TripletMarginWithDistanceLoss(Loss):
                 f"{margin} instead"
             )
         self.distance_function = (
-            ops.pairwise_distance if distance_function is None else distance_function
+            PairwiseDistance() if distance_function is None else distance_function
         )
         self.margin = margin
         self.swap = swap
