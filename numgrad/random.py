@@ -6,21 +6,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from .ops.random import Generator as Generator
-from .ops.random import default_generator as default_generator
-from .ops.random import get_rng_state as get_rng_state
-from .ops.random import initial_seed as initial_seed
-from .ops.random import manual_seed as manual_seed
-from .ops.random import seed as seed
-from .ops.random import set_rng_state as set_rng_state
+from .ops.generator import Generator as Generator
+from .ops.generator import default_generator as default_generator
+from .ops.generator import get_rng_state as get_rng_state
+from .ops.generator import initial_seed as initial_seed
+from .ops.generator import manual_seed as manual_seed
+from .ops.generator import seed as seed
+from .ops.generator import set_rng_state as set_rng_state
 
 
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Restore the default generator's state at the end of the block."""
+    """Restore the default generator's state at the end of the block.
+
+    >>> with numgrad.random.fork_rng():
+    ...     _ = numgrad.manual_seed(1)
+    >>> numgrad.random.initial_seed() == 1
+    False
+    """
+    if not enabled:
+        yield
+        return
     state = get_rng_state()
     try:
         yield
     finally:
-        if enabled:
-            set_rng_state(state)
+        set_rng_state(state)

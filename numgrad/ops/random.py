@@ -1,4 +1,4 @@
-"""Random numbers: generators, and tensors drawn from them, as PyTorch's CPU draws them."""
+"""Tensors of random numbers, as PyTorch's CPU draws them."""
 
 from __future__ import annotations
 
@@ -8,106 +8,38 @@ import numpy as np
 
 from .._generator import GeneratorState
 from ..autograd import tape
-from ..dtypes import CPU, INT64, as_numpy_dtype, device, dtype, get_default_dtype
-from ._core import Tensor, _check_overlap, assign, cast, is_number, needs_grad, record, wrap
+from ..dtypes import INT64, as_numpy_dtype, dtype, get_default_dtype
+from ._core import (
+    Tensor,
+    _check_overlap,
+    assign,
+    broadcast_shapes,
+    check_tensor,
+    inplace,
+    is_number,
+    needs_grad,
+    record,
+    type_name,
+    wrap,
+    write_out,
+)
 from .creation import as_size, zeros
-from .elementwise import mul
+from .elementwise import add, mul
+from .generator import Generator, stream_of
 
 
-class Generator:
-    """A stream of random numbers with PyTorch's values for a seed.
-
-    >>> g = numgrad.Generator().manual_seed(0)
-    >>> numgrad.rand(2, generator=g)
-    tensor([0.4963, 0.7682])
-    """
-
-    def __init__(self, device: Any = "cpu") -> None:
-        self.device = CPU if str(device) == "cpu" else _no_device(device)
-        self._state = GeneratorState()
-
-    def manual_seed(self, seed: int) -> Generator:
-        """Start the stream of this seed."""
-        self._state.manual_seed(int(seed))
-        return self
-
-    def seed(self) -> int:
-        """Start a stream from the system's entropy; returns the seed."""
-        return self._state.seed()
-
-    def initial_seed(self) -> int:
-        """The seed the stream started from."""
-        return self._state.initial_seed()
-
-    def get_state(self) -> Tensor:
-        """The state, as PyTorch's 5056 bytes."""
-        return wrap(self._state.get_state())
-
-    def set_state(self, new_state: Tensor) -> Generator:
-        """Go on from a saved state."""
-        if not isinstance(new_state, Tensor):
-            raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
-        self._state.set_state(new_state._data)
-        return self
-
-    def clone_state(self) -> Generator:
-        """A generator that goes on alike."""
-        return Generator().set_state(self.get_state())
-
-    def __getstate__(self) -> Any:
-        return self._state.get_state()
-
-    def __setstate__(self, state: Any) -> None:
-        self.device = CPU
-        self._state = GeneratorState()
-        self._state.set_state(state)
-
-
-def _no_device(where: Any) -> device:
-    raise RuntimeError(f"numgrad has random generators on the CPU alone, got device {where}")
-
-
-default_generator = Generator()
-
-
-def _stream(generator: Generator | None) -> GeneratorState:
-    return (default_generator if generator is None else generator)._state
-
-
-def manual_seed(seed: int) -> Generator:
-    """Seed the default generator.
-
-    >>> numgrad.manual_seed(123).initial_seed()
-    123
-    """
-    return default_generator.manual_seed(seed)
-
-
-def seed() -> int:
-    """Seed the default generator from the system's entropy."""
-    return default_generator.seed()
-
-
-def initial_seed() -> int:
-    """The default generator's seed."""
-    return default_generator.initial_seed()
-
-
-def get_rng_state() -> Tensor:
-    """The default generator's state."""
-    return default_generator.get_state()
-
-
-def set_rng_state(new_state: Tensor) -> None:
-    """Set the default generator's state."""
-    default_generator.set_state(new_state)
+def _memory_order(data: Any) -> list:
+    """The dimensions in the order of memory, the one in which PyTorch draws."""
+    if data.flags.c_contiguous:
+        return list(range(data.ndim))
+    return sorted(range(data.ndim), key=lambda k: -data.strides[k])
 
 
 def _fill(tensor: Any, draw: Any) -> Any:
     """Fill a tensor in place by `draw(array)`, whatever its layout."""
     tape.check_inplace(tensor)
     _check_overlap(tensor)
-    data = tensor._data
+    data = tensor._data.transpose(_memory_order(tensor._data))
     if data.flags.c_contiguous:
         draw(data)
     else:
@@ -116,25 +48,37 @@ def _fill(tensor: Any, draw: Any) -> Any:
         assign(data, fresh)
     tape.bump(tensor)
     if tape.mode.enabled and tensor._requires_grad:
-        tape.adopt(tensor, wrap(data))
+        tape.adopt(tensor, wrap(tensor._data))
     return tensor
 
 
-def _new(size: tuple, kind: Any, name: str, draw: Any, requires_grad: bool, where: Any) -> Any:
-    wanted = as_numpy_dtype(kind) if kind else get_default_dtype().numpy
-    result = wrap(np.empty(as_size(size, name), wanted))
-    draw(result._data)
+def _made(data: np.ndarray, draw: Any, where: Any, requires_grad: bool, out: Any = None) -> Any:
+    """A tensor on new memory after `draw(data)`, moved and marked."""
+    draw(data)
+    result = wrap(data)
+    if out is not None:
+        return write_out(out, result)
     if where is not None and str(where) != "cpu":
         result = result.to(where)
     return result.requires_grad_(True) if requires_grad else result
 
 
+def _new(size: tuple, kind: Any, name: str) -> np.ndarray:
+    if not size:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
+    wanted = as_numpy_dtype(kind) if kind else get_default_dtype().numpy
+    return np.empty(as_size(size, name), wanted)
+
+
 def rand(
     *size: Any,
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Any:
     """Uniform numbers in [0, 1).
 
@@ -142,34 +86,42 @@ def rand(
     >>> numgrad.rand(3)
     tensor([0.4963, 0.7682, 0.0885])
     """
-    return _new(size, dtype, "rand", _stream(generator).uniform, requires_grad, device)
+    data = _new(size or ((),) if out is not None else size, dtype, "rand")
+    return _made(data, stream_of(generator).uniform, device, requires_grad, out)
 
 
 def randn(
     *size: Any,
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Any:
-    """Standard normal numbers.
+    """Normal numbers with mean 0 and standard deviation 1.
 
     >>> _ = numgrad.manual_seed(0)
     >>> numgrad.randn(3)
     tensor([ 1.5410, -0.2934, -2.1788])
     """
-    return _new(size, dtype, "randn", _stream(generator).normal, requires_grad, device)
+    data = _new(size or ((),) if out is not None else size, dtype, "randn")
+    return _made(data, stream_of(generator).normal, device, requires_grad, out)
 
 
 def randint(
-    low: int,
+    low: Any = 0,
     high: Any = None,
     size: Any = None,
     *,
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Any:
     """Integers from `low` (0 if left out) up to but without `high`.
 
@@ -178,53 +130,78 @@ def randint(
     tensor([4, 9, 3, 0])
     """
     if size is None:
+        if hasattr(high, "__index__") or high is None:
+            raise TypeError("randint() missing required argument: 'size', a tuple of ints")
         low, high, size = 0, low, high
-    if high <= low:
-        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
-    wanted = as_numpy_dtype(dtype) if dtype else INT64
-    result = wrap(np.empty(as_size((size,), "randint"), wanted))
-    _stream(generator).integers(result._data, int(low), int(high))
-    return result.requires_grad_(True) if requires_grad else result
+    elif high is None:
+        low, high = 0, low
+    if hasattr(size, "__index__"):
+        raise TypeError("randint(): argument 'size' must be tuple of ints, not int")
+    data = np.empty(as_size((size,), "randint"), as_numpy_dtype(dtype) if dtype else INT64)
+    stream, low, high = stream_of(generator), int(low), int(high)
+    return _made(data, lambda out: stream.integers(out, low, high), device, requires_grad, out)
 
 
 def randperm(
     n: int,
     *,
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Any:
-    """The numbers 0 … n - 1 in random order.
+    """The numbers 0 ... n - 1 in random order.
 
     >>> _ = numgrad.manual_seed(0)
     >>> numgrad.randperm(4)
     tensor([2, 0, 1, 3])
     """
-    if n < 0:
-        raise RuntimeError(f"n must be non-negative, got {n}")
-    result = wrap(np.empty(n, as_numpy_dtype(dtype) if dtype else INT64))
-    _stream(generator).permutation(result._data)
-    return result
+    data = np.empty(as_size((n,), "randperm"), as_numpy_dtype(dtype) if dtype else INT64)
+    if data.dtype.kind in "iu" and n and n - 1 > np.iinfo(data.dtype).max:
+        raise RuntimeError(
+            f"value cannot be converted to type {data.dtype.name}_t without overflow"
+        )
+    return _made(data, stream_of(generator).permutation, device, requires_grad, out)
 
 
 def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
     """`rand` with the shape and dtype of `input`."""
-    return rand(input._data.shape, dtype=dtype or input.dtype, **options)  # type: ignore[attr-defined]
+    return _like(input, dtype, "uniform", (), options)
 
 
 def randn_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
     """`randn` with the shape and dtype of `input`."""
-    return randn(input._data.shape, dtype=dtype or input.dtype, **options)  # type: ignore[attr-defined]
+    return _like(input, dtype, "normal", (), options)
 
 
 def randint_like(
-    input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None
+    input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **options: Any
 ) -> Any:
     """`randint` with the shape and dtype of `input`."""
-    if high is None:
-        low, high = 0, low
-    return randint(low, high, input._data.shape, dtype=dtype or input.dtype)  # type: ignore[attr-defined]
+    bounds = (0, int(low)) if high is None else (int(low), int(high))
+    return _like(input, dtype, "integers", bounds, options)
+
+
+def _like(input: Any, dtype: Any, method: str, arguments: tuple, options: dict) -> Any:
+    """New memory of a tensor's shape and dtype, drawn by a method of the stream."""
+    data = check_tensor(input, "rand_like", "input")._data
+    order = _memory_order(data)
+    dense = data.transpose(order)
+    if not dense.flags.c_contiguous:  # no order of the dimensions makes the memory dense
+        order, dense = list(range(data.ndim)), data
+    fresh = np.empty(dense.shape, as_numpy_dtype(dtype) if dtype else data.dtype)
+    draw = getattr(stream_of(options.pop("generator", None)), method)
+    where, requires_grad = options.pop("device", None), options.pop("requires_grad", False)
+    for name in options:
+        if name not in ("layout", "pin_memory", "memory_format"):
+            raise TypeError(f"got an unexpected keyword argument '{name}'")
+    result = _made(fresh, lambda out: draw(out, *arguments), where, requires_grad)
+    if order != sorted(order):
+        result._data = result._data.transpose(np.argsort(order))
+    return result
 
 
 def normal(
@@ -233,131 +210,232 @@ def normal(
     size: Any = None,
     *,
     generator: Generator | None = None,
+    out: Tensor | None = None,
     dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Any:
-    """Normal numbers with this mean and standard deviation (numbers, or tensors elementwise)."""
-    if size is None:
-        shape = np.broadcast_shapes(
-            *[v._data.shape for v in (mean, std) if isinstance(v, Tensor)]
-        )
-        kind = next((v.dtype for v in (mean, std) if isinstance(v, Tensor)), None)  # type: ignore[attr-defined]
-        return mul(randn(shape, generator=generator, dtype=kind), std) + mean  # type: ignore[operator]
-    return normal_(zeros(size, dtype=dtype), mean, std, generator=generator)
+    """Normal numbers with this mean and standard deviation (numbers, or tensors elementwise).
+
+    >>> _ = numgrad.manual_seed(0)
+    >>> numgrad.normal(10., 2., (2,))
+    tensor([13.0820,  9.4131])
+    """
+    if size is not None:
+        fresh = _new((size,), dtype, "normal")
+        stream = stream_of(generator)
+        draw = lambda out: stream.normal(out, mean, std)  # noqa: E731
+        return _made(fresh, draw, device, requires_grad, out)
+    shapes = [v._data.shape for v in (mean, std) if isinstance(v, Tensor)]
+    if not shapes:
+        raise TypeError("normal() missing required argument: 'size', a tuple of ints")
+    if isinstance(std, Tensor):
+        if (std._data < 0).any():
+            raise RuntimeError("normal expects all elements of std >= 0.0")
+    elif not std >= 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
+    kind = (mean if isinstance(mean, Tensor) else std)._data.dtype
+    data = np.empty(broadcast_shapes(*shapes), kind)
+    stream_of(generator).normal(data)
+    with tape.set_grad(False):
+        result = add(mul(wrap(data), std), mean)
+    return result if out is None else write_out(out, result)
 
 
-def bernoulli(input: Tensor, p: Any = None, *, generator: Generator | None = None) -> Any:
-    """Ones with the probabilities in `input` (or p), zeros otherwise."""
-    out = np.empty(input._data.shape, input._data.dtype)
-    _bernoulli(out, input if p is None else p, generator)
-    return wrap(out)
+def bernoulli(
+    input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Any = None
+) -> Any:
+    """Ones with the probabilities in `input` (or p), zeros otherwise.
+
+    >>> numgrad.bernoulli(numgrad.tensor([0., 1.]))
+    tensor([0., 1.])
+    """
+    data = check_tensor(input, "bernoulli", "input")._data
+    drawn = np.empty(data.shape, data.dtype)
+    _bernoulli(drawn, input if p is None else p, stream_of(generator))
+    result = wrap(drawn)
+    if data.dtype.kind == "f" and needs_grad(input):
+        record(result, "BernoulliBackward0", _zero_backward, (input,))
+    return result if out is None else write_out(out, result)
 
 
-def _bernoulli(out: np.ndarray, p: Any, generator: Generator | None) -> None:
+def _zero_backward(node: Any, grad: Any) -> Any:
+    return wrap(np.zeros(grad._data.shape, grad._data.dtype))
+
+
+def _bernoulli(out: np.ndarray, p: Any, stream: GeneratorState) -> None:
     if isinstance(p, Tensor):
-        values = np.ascontiguousarray(np.broadcast_to(p._data, out.shape))
-        if values.size and not (0 <= values.min() and values.max() <= 1):
-            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
-        _stream(generator).bernoulli_each(out, values)
+        values = np.broadcast_to(p._data, out.shape)
+        stream.bernoulli_each(out, np.ascontiguousarray(values).reshape(out.shape))
     else:
-        if not 0 <= p <= 1:
-            raise RuntimeError(f"bernoulli_ expects p to be in [0, 1], but got p={p}")
-        _stream(generator).bernoulli(out, p)
+        stream.bernoulli(out, p)
 
 
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
+    input: Tensor,
+    num_samples: int,
+    replacement: bool = False,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
 ) -> Any:
-    """Positions drawn with probabilities proportional to the rows of `input`."""
-    data = np.ascontiguousarray(input._data)
+    """Indices drawn with probabilities proportional to the weights in each row of `input`.
+
+    >>> numgrad.multinomial(numgrad.tensor([0., 3., 0.]), 2, replacement=True)
+    tensor([1, 1])
+    """
+    weights = check_tensor(input, "multinomial", "input")._data
+    if weights.dtype.kind != "f":
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: "
+            f"{type_name(weights.dtype)}"
+        )
+    if weights.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
-    if not replacement and num_samples > data.shape[-1]:
+    if not replacement and num_samples > weights.shape[-1]:
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
-    if (data < 0).any() or not np.isfinite(data).all():
+    if not np.isfinite(weights).all() or (weights < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if replacement:
-        out = np.empty((*data.shape[:-1], num_samples), INT64)
-        _stream(generator).multinomial(out, data)
-        return wrap(out)
-    # Exponential races: the smallest of q / p are a draw without replacement.
-    race = np.empty(data.shape, data.dtype)
-    _stream(generator).exponential(race)
-    with np.errstate(divide="ignore"):
-        order = np.argsort(race / data, -1, kind="stable")
-    return wrap(np.ascontiguousarray(order[..., :num_samples], INT64))
+    if not (weights.sum(-1) > 0).all():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    weights = np.ascontiguousarray(weights)
+    if replacement and num_samples > 1:
+        drawn = np.empty((*weights.shape[:-1], num_samples), INT64)
+        stream_of(generator).multinomial(drawn, weights)
+    else:
+        # The order in which independent arrivals come in, at these rates.
+        arrivals = np.empty(weights.shape, weights.dtype)
+        stream_of(generator).exponential(arrivals)
+        np.maximum(arrivals, np.finfo(arrivals.dtype).tiny, out=arrivals)
+        order = np.argsort(-(weights / arrivals), -1, kind="stable")
+        drawn = np.ascontiguousarray(order[..., :num_samples], INT64)
+    result = wrap(drawn)
+    return result if out is None else write_out(out, result)
 
 
 def uniform_(
-    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **named: Any
+    self: Tensor, *bounds: float, generator: Generator | None = None, **named: float
 ) -> Any:
-    """Fill with uniform numbers in [from, to).
+    """Fill with uniform numbers: `uniform_(from=0, to=1)`, without the upper bound.
 
     >>> _ = numgrad.manual_seed(0)
     >>> numgrad.empty(2).uniform_(-1, 1)
     tensor([-0.0075,  0.5364])
     """
-    from_ = named.pop("from", from_)
-    if named:
-        raise TypeError(f"uniform_() got an unexpected keyword argument {next(iter(named))!r}")
-    if from_ > to:
+    low, high = _bounds("uniform_", bounds, named, 0.0, 1.0)
+    stream = stream_of(generator)
+    if low > high:
         raise RuntimeError(
-            f"uniform_ expects to return a [from, to) range, but found from={from_} > to={to}"
+            f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
         )
-    return _fill(self, lambda out: _stream(generator).uniform(out, from_, to))
+    return _fill(self, lambda out: stream.uniform(out, low, high))
+
+
+def _bounds(function: str, bounds: tuple, named: dict, low: Any, high: Any) -> tuple:
+    """The arguments `from` (which Python has as a keyword) and `to`."""
+    if len(bounds) > 2:
+        raise TypeError(f"{function}() takes at most 2 bounds, got {len(bounds)}")
+    values = dict(zip(("from", "to"), bounds, strict=False))
+    for name, value in named.items():
+        if name not in ("from", "to") or name in values:
+            raise TypeError(f"{function}() got an unexpected keyword argument '{name}'")
+        values[name] = value
+    return values.get("from", low), values.get("to", high)
 
 
 def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
 ) -> Any:
-    """Fill with normal numbers."""
-    if not std >= 0:
-        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
-    return _fill(self, lambda out: _stream(generator).normal(out, mean, std))
+    """Fill with normal numbers.
+
+    >>> _ = numgrad.manual_seed(0)
+    >>> numgrad.empty(2).normal_(10, 2)
+    tensor([13.0820,  9.4131])
+    """
+    stream, strided = stream_of(generator), not self._data.flags.c_contiguous
+    return _fill(self, lambda out: stream.normal(out, mean, std, strided))
 
 
-def random_(
-    self: Tensor, from_: Any = None, to: Any = None, *, generator: Generator | None = None
-) -> Any:
-    """Fill with integers: of the dtype's whole range, below `to`, or between two bounds."""
-    stream = _stream(generator)
-    if from_ is None:
+def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **named: int) -> Any:
+    """Fill with integers: `random_()`, `random_(to)` or `random_(from, to)`, `to` left out.
+
+    Without bounds they range over what the dtype holds from 0 on.
+
+    >>> _ = numgrad.manual_seed(0)
+    >>> numgrad.empty(3).random_(10)
+    tensor([4., 9., 3.])
+    """
+    stream = stream_of(generator)
+    if not bounds and not named:
         return _fill(self, stream.integers_of_dtype)
-    low, high = (0, from_) if to is None else (from_, to)
+    if len(bounds) == 1 and not named:
+        bounds = (0, *bounds)
+    low, high = _bounds("random_", bounds, named, 0, None)
     return _fill(self, lambda out: stream.integers(out, low, high))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Any:
-    """Fill with ones of probability p, zeros otherwise."""
-    return _fill(self, lambda out: _bernoulli(out, p, generator))
+    """Fill with ones of probability p (a number, or a tensor of them), zeros otherwise."""
+    stream = stream_of(generator)
+    if isinstance(p, Tensor):
+        each = np.broadcast_to(p._data, self._data.shape)
+        each = np.ascontiguousarray(each.transpose(_memory_order(self._data)))
+        return _fill(self, lambda out: stream.bernoulli_each(out, each))
+    return _fill(self, lambda out: stream.bernoulli(out, p))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Fill with exponentially distributed numbers of rate `lambd`."""
-    if not lambd > 0:
-        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return _fill(self, lambda out: _stream(generator).exponential(out, lambd))
+    stream = stream_of(generator)
+    return _fill(self, lambda out: stream.exponential(out, lambd))
 
 
-def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
-    """Zero elements with probability p and scale the others by 1 / (1 - p), when training."""
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Any:
+    """Fill with numbers of the Cauchy distribution."""
+    stream = stream_of(generator)
+    return _fill(self, lambda out: stream.cauchy(out, median, sigma))
+
+
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Any:
+    """Fill with numbers whose logarithm is normal."""
+    stream = stream_of(generator)
+    return _fill(self, lambda out: stream.log_normal(out, mean, std))
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Any:
+    """Fill with how many trials of probability p it takes until the first success."""
+    stream = stream_of(generator)
+    return _fill(self, lambda out: stream.geometric(out, p))
+
+
+def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Any:
+    """In training, elements set to 0 with probability p and the others scaled by 1 / (1 - p).
+
+    >>> numgrad.dropout(numgrad.ones(3), 0.5, train=False)
+    tensor([1., 1., 1.])
+    """
+    data = check_tensor(input, "dropout", "input")._data
     if not is_number(p) or not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not train or p == 0 or input._data.size == 0:
+    if not train or p == 0 or data.size == 0:
         return input
+    if data.dtype.kind != "f":
+        raise RuntimeError(
+            "result type Float can't be cast to the desired output type " + type_name(data.dtype)
+        )
     if p == 1:
-        return mul(input, zeros(input._data.shape, dtype=input.dtype))  # type: ignore[attr-defined]
-    data = np.empty(input._data.shape, input._data.dtype)
-    _stream(None).bernoulli(data, 1 - p, 1 / (1 - p))
-    mask = wrap(data)
-    with tape.set_grad(False):
-        scaled = mul(input, mask)
-    if needs_grad(input):
-        record(scaled, "DropoutBackward0", _dropout_backward, (input,), (mask,))
-    return scaled
+        return mul(input, zeros((), dtype=input.dtype))  # type: ignore[attr-defined]
+    mask = np.empty(data.shape, data.dtype)
+    stream_of(None).bernoulli(mask, 1 - p, 1 / (1 - p))
+    return mul(input, wrap(mask))
 
 
-def _dropout_backward(node: Any, grad: Any) -> Any:
-    (mask,) = tape.unpack(node)
-    return mul(grad, cast(mask, grad._data.dtype))
+dropout_ = inplace(dropout)
