@@ -63,6 +63,7 @@ def _no_device(where: Any) -> device:
 
 
 default_generator = Generator()
+default_generator.seed()  # other numbers in every process, until somebody seeds it
 
 
 def stream_of(generator: Generator | None) -> GeneratorState:
