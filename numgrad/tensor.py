@@ -639,8 +639,7 @@ class Tensor(Variable):
             )
         return self._host().item()
 
-    def __hash__(self) -> int:
-        return object.__hash__(self)
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if id(self) in memo:
@@ -944,11 +943,13 @@ class Tensor(Variable):
     argsort = ops.argsort
     kthvalue = ops.kthvalue
     median = ops.median
+    mode = ops.mode
     msort = ops.msort
+    nanmedian = ops.nanmedian
+    nanquantile = ops.nanquantile
+    quantile = ops.quantile
     sort = ops.sort
     topk = ops.topk
-    unique = ops.unique
-    unique_consecutive = ops.unique_consecutive
     all = ops.all
     amax = ops.amax
     amin = ops.amin
@@ -980,7 +981,10 @@ class Tensor(Variable):
     softmax = ops.softmax
     bernoulli = ops.bernoulli
     bernoulli_ = ops.bernoulli_
+    cauchy_ = ops.cauchy_
     exponential_ = ops.exponential_
+    geometric_ = ops.geometric_
+    log_normal_ = ops.log_normal_
     multinomial = ops.multinomial
     normal_ = ops.normal_
     random_ = ops.random_
@@ -1010,6 +1014,8 @@ class Tensor(Variable):
     triu_ = ops.triu_
     bincount = ops.bincount
     histc = ops.histc
+    unique = ops.unique
+    unique_consecutive = ops.unique_consecutive
     inner = ops.inner
     kron = ops.kron
     aminmax = ops.aminmax

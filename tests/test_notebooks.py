@@ -22,7 +22,7 @@ def test_notebook_runs(path, tmp_path):
 
     def printed(notebook):
         return [
-            [o.text for o in c.outputs if o.output_type == "stream" and o.name == "stdout"]
+            "".join(o.text for o in c.outputs if o.output_type == "stream" and o.name == "stdout")
             for c in notebook.cells
             if c.cell_type == "code"
         ]

@@ -64,22 +64,55 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Normal numbers, those outside [a, b] drawn again (by inverting the distribution function)."""
-    from scipy.special import erfinv  # not at the top: importing it takes longer than numgrad
+    """Normal numbers, those outside [a, b] drawn again.
 
+    >>> weight = numgrad.nn.init.trunc_normal_(numgrad.empty(100), std=2.0, a=-1.0, b=1.0)
+    >>> bool((weight.abs() <= 1).all())
+    True
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of "
             "values may be incorrect.",
             stacklevel=3,
         )
+    kept = _normal_cdf((b - mean) / std) - _normal_cdf((a - mean) / std)
+    # Which numbers come out depends on the method too, so it is PyTorch's choice between the two.
+    draw = _redraw_outside if kept > 0.3 else _accept_below_density
+    return draw(tensor, mean, std, a, b, generator)
 
-    def centred_cdf(x: float) -> float:
-        return math.erf((x - mean) / std / math.sqrt(2.0))
 
-    tensor.uniform_(centred_cdf(a), centred_cdf(b), generator=generator)
-    tensor.copy_(ops.from_numpy(erfinv(tensor.detach().cpu().numpy())))
-    return tensor.mul_(std * math.sqrt(2.0)).add_(mean).clamp_(min=a, max=b)
+def _normal_cdf(x: float) -> float:
+    return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
+
+
+def _redraw_outside(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> Tensor:
+    """Draw normal numbers, and all of them again wherever one fell outside [a, b]."""
+    tensor.normal_(mean, std, generator=generator)
+    while True:
+        outside = ops.logical_or(tensor < a, tensor > b)
+        if not bool(outside.any()):
+            return tensor
+        again = ops.empty_like(tensor).normal_(mean, std, generator=generator)
+        tensor.copy_(ops.where(outside, again, tensor))
+
+
+def _accept_below_density(
+    tensor: Tensor, mean: float, std: float, a: float, b: float, generator: Any
+) -> Tensor:
+    """Draw uniform numbers in [a, b], each accepted with probability density / highest density."""
+    peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+    pending = None
+    while pending is None or bool(pending.any()):
+        candidates = ops.empty_like(tensor).uniform_(a, b, generator=generator)
+        tensor.copy_(candidates if pending is None else ops.where(pending, candidates, tensor))
+        log_density = candidates.sub(mean).div_(std).square_().mul_(-0.5).sub_(peak)
+        drawn = ops.empty_like(tensor).uniform_(generator=generator).log_()
+        refused = drawn > log_density
+        pending = refused if pending is None else ops.logical_and(pending, refused)
+    return tensor
 
 
 @no_grad()

@@ -527,7 +527,7 @@ def indented(text: str) -> str:
 
 def typename(value: Any) -> str:
     """A value's type as PyTorch's messages write it: `torch.FloatTensor`, `int`, `package.Name`."""
-    if type(value) is Tensor:
+    if isinstance(value, Tensor):
         return value.type()
     cls = value if isinstance(value, type) else type(value)
     prefix = "" if cls.__module__ in ("builtins", None) else cls.__module__ + "."

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import operator
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..tensor import Tensor
-from .module import Module
+from .module import Module, typename
 from .parameter import Parameter
 
 __all__ = ["ParameterDict", "ParameterList"]
@@ -19,13 +20,17 @@ def _as_parameter(value: Any) -> Any:
     return value
 
 
-def _describe(value: Any) -> str:
+def _describe(value: Any, kind_of_tensor: Any) -> str:
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     place = f" ({value.device})" if value.is_cuda else ""
     size = "x".join(map(str, value.shape))
-    return f"{kind} containing: [{value.dtype} of size {size}{place}]"
+    return f"{kind} containing: [{kind_of_tensor(value)} of size {size}{place}]"
+
+
+def _dtype(value: Tensor) -> Any:
+    return value.dtype
 
 
 class ParameterList(Module):
@@ -86,18 +91,8 @@ class ParameterList(Module):
             self.append(value)
         return self
 
-    def pop(self, index: int = -1) -> Any:
-        """Take out the value at an index and return it."""
-        values = list(self)
-        value = values.pop(index)
-        for position in range(len(self)):
-            delattr(self, str(position))
-        self._size = 0
-        self.extend(values)
-        return value
-
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({i}): {_describe(value)}" for i, value in enumerate(self))
+        return "\n".join(f"  ({i}): {_describe(value, _dtype)}" for i, value in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -122,14 +117,12 @@ class ParameterDict(Module):
         if not isinstance(key, str):
             raise TypeError(
                 "Index given to ParameterDict cannot be used as a key as it is not a string (type "
-                f"is '{type(key).__name__}')."
+                f"is '{type(key).__name__}'). Open an issue on github if you need non-string keys."
             )
         return key
 
     def __getitem__(self, key: str) -> Any:
-        if self._check_key(key) not in self._keys:
-            raise KeyError(key)
-        return getattr(self, key)
+        return getattr(self, self._check_key(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
         value = _as_parameter(value)
@@ -217,12 +210,16 @@ class ParameterDict(Module):
                 "ParametersDict.update should be called with an iterable of key/value pairs, but "
                 f"got {type(parameters).__name__}"
             )
-        mapping = isinstance(parameters, (Mapping, ParameterDict))
-        for key, value in parameters.items() if mapping else parameters:  # type: ignore[union-attr]
+        pairs: Any = parameters
+        if isinstance(parameters, (OrderedDict, ParameterDict)):
+            pairs = parameters.items()
+        elif isinstance(parameters, Mapping):  # PyTorch's order for a mapping without one
+            pairs = sorted(parameters.items())
+        for key, value in pairs:
             self[key] = value
 
     def extra_repr(self) -> str:
-        return "\n".join(f"  ({key}): {_describe(value)}" for key, value in self.items())
+        return "\n".join(f"  ({key}): {_describe(value, typename)}" for key, value in self.items())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")

@@ -253,10 +253,8 @@ from .views import view_as as view_as
 from .conversion import copy_ as copy_
 from .conversion import fill as fill
 from .conversion import fill_ as fill_
-from .conversion import set_data as set_data
 from .conversion import to as to
 from .conversion import to_device as to_device
-from .conversion import to_numpy_copy as to_numpy_copy
 from .conversion import zero_ as zero_
 from .joining import atleast_1d as atleast_1d
 from .joining import atleast_2d as atleast_2d

@@ -308,7 +308,7 @@ def inplace(operation: Callable, name: str | None = None) -> Callable:
 
 def _check_overlap(tensor: Any) -> None:
     data = tensor._data
-    if 0 in data.strides and any(
+    if 0 in data.strides and data.size and any(
         n > 1 and s == 0 for n, s in zip(data.shape, data.strides, strict=True)
     ):
         raise RuntimeError(

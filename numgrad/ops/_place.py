@@ -70,10 +70,11 @@ def place_along(source: tuple, dim: int, shape: tuple, m: int) -> Place:
     place = Place()
     place.order = None
     place.source = source
-    place.outer = product(source[:dim])
+    before, after = source[:dim], source[dim + 1 :]
+    place.outer = product(before) if dim else 1
     place.n, place.m = source[dim], m
-    place.inner = product(source[dim + 1 :])
-    place.shape = source[:dim] + shape + source[dim + 1 :]
+    place.inner = product(after) if after else 1
+    place.shape = before + shape + after
     place.sizes, place.dims = (source[dim],), (dim,)
     return place
 

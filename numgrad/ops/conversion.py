@@ -6,17 +6,15 @@ from typing import Any
 
 from ..autograd import tape
 from ..autograd.tape import mode
-from ..dtypes import CPU, as_numpy_dtype, device, dtype
+from ..dtypes import as_numpy_dtype, device, dtype
 from ._core import (
     Tensor,
     _check_overlap,
     assign,
     cast,
     check_tensor,
-    copy_array,
     is_number,
     needs_grad,
-    overwrite,
     record,
     wrap,
 )
@@ -136,16 +134,3 @@ def zero_(self: Tensor) -> Any:
 def fill(input: Tensor, value: Any) -> Any:
     """A tensor of the same shape, every element `value`."""
     return fill_(clone(input), value)
-
-
-def set_data(tensor: Any, other: Any) -> None:
-    """`tensor.data = other`: new memory, same identity."""
-    tensor._data = other._data
-    tensor._counter = other._counter
-
-
-def to_numpy_copy(data: Any) -> Any:
-    return copy_array(data, data.dtype)
-
-
-_ = (CPU, overwrite)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import (
-    BOOL,
     CPU,
     FROM_NUMPY,
     INT64,
@@ -153,9 +152,10 @@ def tensor(
     if dtype is not None:
         wanted = as_numpy_dtype(dtype)
         if array.dtype != wanted:
-            if array.dtype.kind == "f" and is_number(data) is False and wanted.kind == "f":
-                array = np.array(data, wanted) if not isinstance(data, np.ndarray) else array
-            array = array.astype(wanted)
+            if wanted.kind == "f" and array.dtype.kind == "f" and not isinstance(data, np.ndarray):
+                array = np.array(_leaves(data), wanted).reshape(array.shape)  # not by float32
+            else:
+                array = array.astype(wanted)
     return _place(array, device, requires_grad)
 
 
@@ -527,6 +527,3 @@ def is_nonzero(input: Tensor) -> builtins.bool:
 def numel(input: Tensor) -> int:
     """The number of elements."""
     return input._data.size
-
-
-_BOOL = BOOL

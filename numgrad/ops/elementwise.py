@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import BOOL, get_default_dtype
+from ..dtypes import BOOL
 from ..kernels import elementwise as table
 from ._core import (
     Tensor,
@@ -22,11 +22,9 @@ from ._core import (
     is_number,
     nary,
     number_dtype,
-    record,
     result_dtype,
     type_name,
     unary,
-    unpack,
     wrap,
     write_out,
 )

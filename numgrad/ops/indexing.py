@@ -97,8 +97,9 @@ def getitem(self: Tensor, index: Any) -> Any:
                     )
                 return _view(self, part, "AliasBackward0", slice_dim, arguments, _slice_backward)
         index = (index,)
-    elif isinstance(index, Tensor) and index._data.ndim and index._data.dtype is INT64:
-        return read(self, _place_of_one(self._data, index), index)
+    elif _stands_alone(self._data, index):
+        place, positions = _place_of_one(self._data, 0, 0, index)
+        return read(self, place, positions)
     elif kind is not tuple:
         index = _as_tuple(index)
     basic, tensors, name = _split(self._data, index)
@@ -304,16 +305,36 @@ def _index_tensor(item: Any) -> Any:
     raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
 
 
-def _place_of_one(data: Any, index: Any) -> Place:
+def _stands_alone(data: Any, index: Any) -> bool:
+    """Whether an index is one tensor that needs no conversion and fits the first dimensions."""
+    if not isinstance(index, Tensor) or not data.ndim:
+        return False
     own = index._data
-    if data.ndim == 0:
-        raise IndexError("too many indices for tensor of dimension 0")
-    return place_along(data.shape, 0, own.shape, own.size)
+    if own.dtype is INT64:
+        return own.ndim > 0
+    return own.dtype is BOOL and own.ndim > 0 and own.shape == data.shape[: own.ndim]
+
+
+def _place_of_one(data: Any, dim: int, named: int, index: Any) -> tuple[Place, Any]:
+    """As `_place`, for a single tensor."""
+    own, source = index._data, data.shape
+    if own.dtype != BOOL:
+        place = place_along(source, dim, own.shape, own.size)
+    else:
+        index = wrap(true_positions(own))
+        count = index._data.size
+        merged = source[:dim] + (own.size,) + source[dim + own.ndim :]
+        place = place_along(merged, dim, (count,), count)
+        place.source = source
+    place.dims = (named,)
+    return place, index
 
 
 def _place(data: Any, tensors: list) -> tuple[Place, Any]:
     """The place of several index tensors, each (dimension, dimension for errors, tensor or bool),
     and the tensor of positions along it."""
+    if len(tensors) == 1 and type(tensors[0][2]) is not bool:
+        return _place_of_one(data, *tensors[0])
     source = data.shape
     groups = []  # first dimension, how many, size of them all, dimension for errors, positions
     for dim, named, index in tensors:
@@ -325,15 +346,6 @@ def _place(data: Any, tensors: list) -> tuple[Place, Any]:
             groups.append((dim, width, size, named, wrap(true_positions(index._data))))
         else:
             groups.append((dim, 1, source[dim], named, index))
-    if len(groups) == 1:
-        dim, width, size, named, index = groups[0]
-        own = index._data
-        place = place_along(
-            source[:dim] + (size,) + source[dim + width :], dim, own.shape, own.size
-        )
-        place.source, place.dims = source, (named,)
-        return place, index
-
     shapes = [g[4]._data.shape for g in groups]
     try:
         shape = broadcast_shapes(*shapes)
@@ -391,6 +403,9 @@ def setitem(self: Tensor, index: Any, value: Any) -> None:
         raise TypeError(
             f"can't assign a {type(value).__name__} to a torch.{type_name(data.dtype)}Tensor"
         )
+    if _stands_alone(data, index):
+        _write(self, [(0, 0, index)], value, False)
+        return
     basic, tensors, name = _split(data, index if type(index) is tuple else _as_tuple(index))
     if not tensors and not (mode.enabled and (self._requires_grad or self._view is not None)):
         target = data[basic]
@@ -458,10 +473,11 @@ def _write(self: Any, tensors: list, value: Any, accumulate: bool) -> Any:
     if len(tensors) == 1:
         check_range(index._data, -place.n, place.n, lambda: raise_index(place, (index._data,)))
     source = value._data
-    if np.may_share_memory(source, data):
-        source = copy_array(source, source.dtype)
     if source.size != 1:
-        source = np.broadcast_to(source, place.shape)
+        if np.may_share_memory(source, data):
+            source = copy_array(source, source.dtype)
+        if source.shape != place.shape:
+            source = np.broadcast_to(source, place.shape)
     kernel = kernels.add_rows if accumulate else kernels.put_rows
 
     def write(array: Any) -> None:

@@ -70,6 +70,13 @@ def _join(arrays: list, shape: tuple, outer: int) -> Any:
     return out
 
 
+def _recorded(tensors: Any) -> bool:
+    for tensor in tensors:
+        if tensor._requires_grad or tensor._view is not None:
+            return needs_grad(*tensors)
+    return False
+
+
 def _of_one_dtype(tensors: Sequence, arrays: list) -> tuple[Sequence, list]:
     """The tensors and arrays in their common dtype."""
     dtype = arrays[0].dtype
@@ -124,7 +131,7 @@ def cat(
     for n in before:
         outer *= n
     result = wrap(_join(arrays, (*before, total, *after), outer))
-    if mode.enabled and needs_grad(*tensors):
+    if _recorded(tensors):
         context = (dim, lengths, [a.shape for a in arrays])
         record(result, "CatBackward0", _cat_backward, tuple(tensors), (), context)
     return result if out is None else write_out(out, result)
@@ -173,9 +180,12 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Any:
             [3, 4]])
     """
     arrays = _arrays(tensors, "stack")
-    tensors, arrays = _of_one_dtype(tensors, arrays)
-    shape = arrays[0].shape
+    first = arrays[0]
+    shape, dtype = first.shape, first.dtype
     for position, array in enumerate(arrays):
+        if array.dtype is not dtype:
+            tensors, arrays = _of_one_dtype(tensors, arrays)
+            dtype = arrays[0].dtype
         if array.shape != shape:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 "
@@ -187,7 +197,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Any:
     for n in shape[:dim]:
         outer *= n
     result = wrap(_join(arrays, (*shape[:dim], len(arrays), *shape[dim:]), outer))
-    if mode.enabled and needs_grad(*tensors):
+    if _recorded(tensors):
         record(result, "StackBackward0", _stack_backward, tuple(tensors), (), dim)
     return result if out is None else write_out(out, result)
 

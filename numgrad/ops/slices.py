@@ -60,7 +60,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
                 "value(s)"
             )
         source = reshape(input, (1,))
-    result = take_slices(source, axis, reshape(index, (-1,)))
+    result = take_slices(source, axis, index if index._data.ndim else reshape(index, (1,)))
     if not shape:
         result = reshape(result, ())
     return result if out is None else write_out(out, result)

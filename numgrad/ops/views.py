@@ -17,7 +17,6 @@ from ._core import (
     Tensor,
     check_tensor,
     copy_array,
-    launch,
     mode,
     needs_grad,
     normalize_dim,
@@ -25,7 +24,6 @@ from ._core import (
     sum_to,
     wrap,
 )
-from .creation import as_size
 
 
 def _view(
@@ -575,9 +573,8 @@ def _unbind_backward(node: Any, grads: list) -> Any:
 
 def _filled(grads: list, shapes: list) -> list:
     """Zeros for the outputs that got no gradient."""
-    from .creation import zeros
-
     from ..dtypes import FROM_NUMPY
+    from .creation import zeros
 
     some = next(g for g in grads if g is not None)
     kind = FROM_NUMPY[some._data.dtype]
@@ -711,5 +708,3 @@ def alias_of(input: Tensor) -> Any:
     """A view of the whole tensor."""
     return _view(input, input._data.view(), "AliasBackward0", alias_of, (), _clone_backward)
 
-
-_launch = launch

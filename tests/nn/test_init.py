@@ -11,6 +11,7 @@ ROWS = [
     ("normal_", (3, 5), {"mean": 1, "std": 2}, False),
     ("normal_", (5, 8), {}, False),
     ("trunc_normal_", (6, 5), {"std": 0.5, "a": -0.4, "b": 0.9}, False),
+    ("trunc_normal_", (6, 5), {"std": 2.0, "a": 0.5, "b": 0.9}, False),
     ("constant_", (2, 3), {"val": 0.3}, True),
     ("ones_", (2, 3), {}, True),
     ("zeros_", (2, 3), {}, True),

@@ -162,3 +162,11 @@ def test_out_and_errors(torch):
             t.tensor([True]) - t.tensor([True])
         with pytest.raises(TypeError):
             t.add("a", 1)
+
+
+def test_numbers_keep_their_digits(torch):
+    for t in (ng, torch):
+        assert t.tensor(0.1, dtype=t.float64).item() == 0.1
+        assert t.tensor([0.1, 2], dtype=t.float64).tolist() == [0.1, 2.0]
+    empty = ng.from_numpy(np.ones((2, 0), np.float32))
+    assert empty.add_(1).shape == (2, 0)

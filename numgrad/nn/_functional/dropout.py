@@ -47,12 +47,21 @@ def _drop_channels(input: Tensor, p: float, training: bool, inplace: bool) -> Te
 
 def _single_or_batch(input: Tensor, p: float, training: bool, inplace: bool, rank: int) -> Tensor:
     """Dropout of channels where the batch's dimension may be missing."""
-    if input.dim() == rank - 1:
+    if input.dim() != rank:
         if inplace:
             _drop_channels(input.unsqueeze(0), p, training, True)
             return input
         return _drop_channels(input.unsqueeze(0), p, training, False).squeeze(0)
     return _drop_channels(input, p, training, inplace)
+
+
+def _deprecated_rank(name: str, rank: int, spatial: str, expected: str) -> str:
+    return (
+        f"{name}: Received a {rank}-D input to {name}, which is deprecated and will result in an "
+        "error in a future release. To retain the behavior and silence this warning, please use "
+        f"dropout instead. Note that {name} exists to provide channel-wise dropout on inputs with "
+        f"{spatial}, a channel dimension, and an optional batch dimension (i.e. {expected} inputs)."
+    )
 
 
 def dropout1d(
@@ -76,14 +85,16 @@ def dropout2d(
     _check(p)
     if input.dim() not in (3, 4):
         warnings.warn(
-            f"dropout2d: Received a {input.dim()}-D input to dropout2d, which is deprecated and "
-            "will result in an error in a future release.",
+            _deprecated_rank("dropout2d", input.dim(), "2 spatial dimensions", "3D or 4D"),
             stacklevel=2,
         )
     elif input.dim() == 3:
         warnings.warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D "
-            "dropout behavior is desired - input is interpreted as shape (N, C, L).",
+            "dropout behavior is desired - input is interpreted as shape (N, C, L), where C is the "
+            "channel dim. This behavior will change in a future release to interpret the input as "
+            "one without a batch dimension, i.e. shape (C, H, W). To maintain the 1D channel-wise "
+            "dropout behavior, please switch to using dropout1d instead.",
             stacklevel=2,
         )
     return _drop_channels(input, p, training, inplace)
@@ -96,8 +107,7 @@ def dropout3d(
     _check(p)
     if input.dim() not in (4, 5):
         warnings.warn(
-            f"dropout3d: Received a {input.dim()}-D input to dropout3d, which is deprecated and "
-            "will result in an error in a future release.",
+            _deprecated_rank("dropout3d", input.dim(), "3 spatial dimensions", "4D or 5D"),
             stacklevel=2,
         )
     return _single_or_batch(input, p, training, inplace, 5)
