@@ -1,8 +1,9 @@
 """Finding and counting: positions of true elements, counts of values, places in sorted rows."""
 
 import numpy as np
+from numba import njit
 
-from ._contract import flat, kernel, scalar
+from ._contract import OPTIONS, flat, kernel, rows, scalar
 
 INDEX = flat(np.int64)
 COUNT = scalar(np.int64)
@@ -98,3 +99,37 @@ def search(
             else:
                 stop = middle
         out[p] = start - first
+
+
+@kernel(items=lambda x, positions, largest: positions.shape[0])
+def leading(begin, end, x: rows, positions: rows(np.int64), largest: COUNT):
+    """positions[i] = where the first elements of row i in falling (or rising) order are.
+
+    x (count, n), positions (count, k); a NaN is the largest of all, and of equal elements the
+    first comes first. Inserts each element among the k best so far: n comparisons at least, k · n
+    at most.
+    """
+    k = positions.shape[1]
+    for item in range(begin, end):
+        found = 0
+        for i in range(x.shape[1]):
+            value = x[item, i]
+            j = found
+            if found == k:
+                if not _before(value, x[item, positions[item, k - 1]], largest):
+                    continue
+                j = k - 1
+            else:
+                found += 1
+            while j > 0 and _before(value, x[item, positions[item, j - 1]], largest):
+                positions[item, j] = positions[item, j - 1]
+                j -= 1
+            positions[item, j] = i
+
+
+@njit(**OPTIONS)
+def _before(a, b, largest):
+    """Whether a comes before b."""
+    if largest:
+        return a > b or (a != a and b == b)
+    return a < b or (b != b and a == a)

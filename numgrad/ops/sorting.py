@@ -11,7 +11,18 @@ from typing import Any
 import numpy as np
 
 from ..dtypes import INT64
-from ._core import Tensor, check_tensor, is_number, normalize_dim, wrap, write_out
+from ..kernels import sorting as kernels
+from . import _core
+from ._core import (
+    Tensor,
+    check_tensor,
+    dense,
+    is_number,
+    launch,
+    normalize_dim,
+    wrap,
+    write_out,
+)
 from ._return_types import return_type
 from .elementwise import lerp
 from .gathering import gather_same
@@ -118,21 +129,25 @@ def topk(
     return result
 
 
+#: Up to so many elements, the first k are found by insertion, without sorting all.
+_FEW = 32
+
+
 def _leading(data: Any, axis: int, k: int, largest: bool) -> Any:
-    """The positions of the first k elements in order, a partition first where that saves work."""
+    """The positions of the first k elements in order."""
     size = data.shape[axis]
-    part = [slice(None)] * data.ndim
-    part[axis] = slice(k)
-    if size < 1024 or 8 * k > size or k == 0:
-        return np.ascontiguousarray(_order(data, axis, largest)[tuple(part)])
-    if largest:
-        part[axis] = slice(size - k, size)
-        chosen = np.argpartition(data, size - k, axis)[tuple(part)]
-    else:
-        chosen = np.argpartition(data, k - 1, axis)[tuple(part)]
-    chosen = np.sort(chosen, axis)
-    among = _order(np.take_along_axis(data, chosen, axis), axis, largest)
-    return np.ascontiguousarray(np.take_along_axis(chosen, among, axis))
+    if k > _FEW or k == 0:
+        order = _order(data, axis, largest)
+        return np.ascontiguousarray(order[(slice(None),) * axis + (slice(k),)])
+    last = axis == data.ndim - 1
+    x = dense(data if last else np.moveaxis(data, axis, -1))
+    positions = _core.empty((*x.shape[:-1], k), INT64, x)
+    if positions.size:
+        work = x.size
+        if x.dtype.kind == "b":
+            x = x.view(np.uint8)
+        launch(kernels.leading, x.dtype, work // size, (x, positions, float(largest)), work)
+    return positions if last else dense(np.moveaxis(positions, -1, axis))
 
 
 def _one(kind: Any, input: Any, positions: Any, axis: int, keepdim: bool, name: str) -> Any:
