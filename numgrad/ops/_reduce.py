@@ -152,7 +152,8 @@ def _run(
         if inner == 1:
             chunk = row_chunk(outer, n)
             parts = -(-n // chunk)
-            items, sizes = outer * parts, (float(n), float(chunk))
+            items = outer * parts
+            sizes: tuple = (float(n), float(chunk))
         else:
             chunk = column_chunk(outer, n, inner)
             parts = -(-n // chunk)

@@ -45,7 +45,7 @@ def _select(found: tuple, data: Any, axis: int, shape: tuple) -> tuple[Any, Any]
     values, indices = empty(whole, dtype, data), empty(whole, INT64, data)
     if values.size == 0:
         return empty(shape, dtype, data), empty(shape, INT64, data)
-    arrays = (data, values, indices)
+    arrays: tuple = (data, values, indices)
     if inner == 1:
         launch(rows, dtype, outer * parts, (*arrays, float(n), float(chunk)), data.size)
     else:

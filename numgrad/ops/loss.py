@@ -50,6 +50,7 @@ from .elementwise import (
     minimum,
     mul,
     neg,
+    rsub,
     sqrt,
     square,
     sub,
@@ -429,7 +430,7 @@ def hinge_embedding_loss(
     tensor([0.5000, 0.8000])
     """
     reduction = _reduction(reduction, size_average, reduce)
-    apart = where(eq(target, 1), 0.0, clamp_min(sub(margin, input), 0.0))
+    apart = where(eq(target, 1), 0.0, clamp_min(rsub(input, margin), 0.0))
     together = where(eq(target, -1), 0.0, input)
     return reduce_loss(add(apart, together), reduction)
 
@@ -481,7 +482,7 @@ def cosine_embedding_loss(
     product = sum(mul(input1, input2), -1)
     norms = mul(add(sum(square(input1), -1), tiny), add(sum(square(input2), -1), tiny))
     cosine = div(product, sqrt(norms))
-    together = where(eq(target, 1), sub(1.0, cosine), 0.0)
+    together = where(eq(target, 1), rsub(cosine, 1.0), 0.0)
     apart = where(eq(target, -1), clamp_min(sub(cosine, margin), 0.0), 0.0)
     return reduce_loss(add(together, apart), reduction)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..dtypes import INT64
+from ..dtypes import INT64, as_numpy_dtype
 from ..kernels import reduction as kernels
 from ._core import (
     Tensor,
@@ -16,7 +16,6 @@ from ._core import (
     needs_grad,
     record,
     result_dtype,
-    to_dtype,
     type_name,
     unpack,
     wrap,
@@ -51,7 +50,7 @@ def vector_norm(
     """
     check_tensor(x, "linalg_vector_norm", "self")
     if dtype is not None:
-        x = cast(x, to_dtype(dtype))
+        x = cast(x, as_numpy_dtype(dtype))
     result = _norm(x, float(ord), dim, keepdim, "LinalgVectorNormBackward0")
     return result if out is None else write_out(out, result)
 

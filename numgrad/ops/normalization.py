@@ -262,8 +262,8 @@ def _batch_stats(
     else:  # each channel of each sample, then the samples together
         rows = samples * channels
         centres, m2s = empty(rows, FLOAT64, data), empty(rows, dtype, data)
-        sizes = (float(inner), float(inner), 0.0, -1.0)
-        arguments = (data, centres, m2s, *sizes)
+        sizes: tuple = (float(inner), float(inner), 0.0, -1.0)
+        arguments: tuple = (data, centres, m2s, *sizes)
         launch(variance_kernels.variance_rows, dtype, rows, arguments, data.size)
         centre, variance = empty(channels, FLOAT64, data), empty(channels, dtype, data)
         sizes = (float(count), float(channels), float(inner), 0.0, 0.0)
@@ -305,7 +305,7 @@ def _batch_norm_backward(node: Any, grad: Any) -> tuple:
     blocks = -(-samples // block)
     sums = empty((blocks, 2, channels), dtype, data)
     if out.size:
-        arguments = (own, data, stats, sums, float(inner), float(block))
+        arguments: tuple = (own, data, stats, sums, float(inner), float(block))
         launch(kernels.batch_norm_sums, dtype, blocks, arguments, 2 * data.size)
     if blocks > 1:
         sums = reduce_array(_SUM, sums, (0,), (1, 2, channels), dtype)
@@ -371,9 +371,10 @@ def instance_norm(
         None if t is None else repeat(t, samples) for t in (running_mean, running_var, weight, bias)
     ]
     flat = reshape(input, (1, samples * channels, *rest))
-    result = batch_norm(flat, *tiled, use_input_stats, momentum, eps)
+    means, variances, weights, biases = tiled
+    result = batch_norm(flat, means, variances, weights, biases, use_input_stats, momentum, eps)
     if use_input_stats:
-        for tensor, copies in ((running_mean, tiled[0]), (running_var, tiled[1])):
+        for tensor, copies in ((running_mean, means), (running_var, variances)):
             if tensor is not None and copies is not None:
                 averaged = mean(reshape(copies, (samples, channels)), 0)
                 assign(tensor._data, averaged._data)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import BOOL, INT64
+from ..dtypes import BOOL, INT64, as_numpy_dtype
 from ..kernels import reduction as kernels
 from ._core import (
     Tensor,
@@ -19,7 +19,6 @@ from ._core import (
     mode,
     needs_grad,
     record,
-    to_dtype,
     unpack,
     wrap,
     write_out,
@@ -65,7 +64,7 @@ def sum(
     except AttributeError:
         raise check_tensor(input, "sum", "input") from None
     if dtype is not None:
-        input = cast(input, to_dtype(dtype))
+        input = cast(input, as_numpy_dtype(dtype))
         data = input._data
     shape, own = data.shape, data.dtype
     axes, wanted = plan(dim, shape, keepdim)
@@ -104,7 +103,7 @@ def mean(
     except AttributeError:
         raise check_tensor(input, "mean", "input") from None
     if dtype is not None:
-        input = cast(input, to_dtype(dtype))
+        input = cast(input, as_numpy_dtype(dtype))
         data = input._data
     own = data.dtype
     if own.kind != "f":
@@ -148,7 +147,7 @@ def nansum(
     """
     check_tensor(input, "nansum", "input")
     if dtype is not None:
-        input = cast(input, to_dtype(dtype))
+        input = cast(input, as_numpy_dtype(dtype))
     data = input._data
     if data.dtype.kind != "f":
         return sum(input, dim, keepdim, out=out)
@@ -203,7 +202,7 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     """
     check_tensor(input, "prod", "input")
     if dtype is not None:
-        input = cast(input, to_dtype(dtype))
+        input = cast(input, as_numpy_dtype(dtype))
     data = input._data
     if dim is not None and not hasattr(dim, "__index__"):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd.tape import record_many
-from ..dtypes import INT64
+from ..dtypes import INT64, as_numpy_dtype
 from ..kernels import scan as kernels
 from . import _return_types
 from ._core import (
@@ -18,7 +18,6 @@ from ._core import (
     needs_grad,
     normalize_dim,
     record,
-    to_dtype,
     unpack,
     wrap,
     write_out,
@@ -44,7 +43,7 @@ def _run(kernel: Any, arrays: tuple, axis: int, reverse: bool, dtype: Any = None
 def _scan(name: str, input: Any, dim: int, dtype: Any, out: Any) -> Any:
     check_tensor(input, name, "input")
     if dtype is not None:
-        input = cast(input, to_dtype(dtype))
+        input = cast(input, as_numpy_dtype(dtype))
     data = input._data
     axis = normalize_dim(dim, data.ndim)
     if data.dtype.kind != "f":

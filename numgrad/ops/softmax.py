@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..dtypes import get_default_dtype
+from ..dtypes import as_numpy_dtype, get_default_dtype
 from ..kernels import softmax as kernels
 from ..kernels.reduction import row_chunk
 from ._core import (
@@ -21,7 +21,6 @@ from ._core import (
     needs_grad,
     normalize_dim,
     record,
-    to_dtype,
     type_name,
     unpack,
     wrap,
@@ -65,7 +64,7 @@ def _along(pair: tuple, arrays: tuple, axis: int) -> Any:
 def _forward(name: str, node: str, rule: Any, input: Any, dim: int, dtype: Any, out: Any) -> Any:
     check_tensor(input, name, "input")
     if dtype is not None:
-        input = cast(input, to_dtype(dtype))
+        input = cast(input, as_numpy_dtype(dtype))
     data = input._data
     axis = normalize_dim(dim, data.ndim)
     if data.dtype.kind != "f":

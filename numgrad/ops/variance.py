@@ -62,7 +62,7 @@ def moments3(
     centre, out = empty(whole, FLOAT64, data), empty(whole, dtype, data)
     ends = (correction, last if parts == 1 else -1.0)
     if rows:
-        arguments = (data, centre, out, float(n), float(chunk), *ends)
+        arguments: tuple = (data, centre, out, float(n), float(chunk), *ends)
         launch(kernels.variance_rows, dtype, outer * parts, arguments, data.size)
     else:
         items = kernels.variance_items(outer, n, inner, chunk)
