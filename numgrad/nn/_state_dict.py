@@ -11,6 +11,14 @@ from ..tensor import RemovableHandle, Tensor
 from .parameter import Parameter
 
 EXTRA_STATE = "_extra_state"
+HOOKS = (
+    "_state_dict_hooks",
+    "_state_dict_hooks_without_result",
+    "_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_pre_hooks_with_module",
+    "_load_state_dict_post_hooks",
+)
 
 
 class _Keys(NamedTuple):
@@ -44,7 +52,9 @@ class StateDict:
     _non_persistent_buffers_set: set[str]
     _state_dict_hooks: OrderedDict[int, Callable]
     _state_dict_pre_hooks: OrderedDict[int, Callable]
+    _state_dict_hooks_without_result: OrderedDict[int, bool]
     _load_state_dict_pre_hooks: OrderedDict[int, Callable]
+    _load_state_dict_pre_hooks_with_module: OrderedDict[int, bool]
     _load_state_dict_post_hooks: OrderedDict[int, Callable]
 
     def get_extra_state(self) -> Any:
@@ -85,9 +95,11 @@ class StateDict:
                 module.state_dict(
                     destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars
                 )
-        for hook in list(self._state_dict_hooks.values()):
+        for key, hook in list(self._state_dict_hooks.items()):
             replaced = hook(self, destination, prefix, metadata)
             if replaced is not None:
+                if key in self._state_dict_hooks_without_result:
+                    raise RuntimeError("state_dict post-hook must return None")
                 destination = replaced
         return destination
 
@@ -116,11 +128,9 @@ class StateDict:
         It changes the dictionary in place, and must return None.
         """
 
-        def checked(*args: Any) -> None:
-            if hook(*args) is not None:
-                raise RuntimeError("state_dict post-hook must return None")
-
-        return RemovableHandle(self._state_dict_hooks, checked)
+        handle = RemovableHandle(self._state_dict_hooks, hook)
+        self._state_dict_hooks_without_result[handle.id] = True
+        return handle
 
     def _register_state_dict_hook(self, hook: Callable) -> RemovableHandle:
         """As `register_state_dict_post_hook`; a dictionary that it returns is the result."""
@@ -202,8 +212,11 @@ class StateDict:
     ) -> None:
         """Load this module's own state, without its submodules'; subclasses may extend it."""
         arguments = (local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
-        for hook in list(self._load_state_dict_pre_hooks.values()):
-            hook(state_dict, prefix, *arguments)
+        for number, hook in list(self._load_state_dict_pre_hooks.items()):
+            if number in self._load_state_dict_pre_hooks_with_module:
+                hook(self, state_dict, prefix, *arguments)
+            else:
+                hook(state_dict, prefix, *arguments)
         writes = local_metadata.get("_writes")
         assign = local_metadata.get("assign_to_params_buffers", False)
         own = self._own_state()
@@ -255,10 +268,9 @@ class StateDict:
         error_msgs)` may change the dictionary and the lists.
         """
 
-        def bound(*args: Any) -> None:
-            hook(self, *args)
-
-        return RemovableHandle(self._load_state_dict_pre_hooks, bound)
+        handle = RemovableHandle(self._load_state_dict_pre_hooks, hook)
+        self._load_state_dict_pre_hooks_with_module[handle.id] = True
+        return handle
 
     def _register_load_state_dict_pre_hook(
         self, hook: Callable, with_module: bool = False

@@ -1,5 +1,6 @@
 """Functional forms: activations, losses, linear maps, normalisation, dropout, attention."""
 
+from ..ops import batch_norm as batch_norm
 from ..ops import binary_cross_entropy as binary_cross_entropy
 from ..ops import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
 from ..ops import cosine_embedding_loss as cosine_embedding_loss
@@ -39,8 +40,6 @@ from ..ops import softsign as softsign
 from ..ops import tanh as tanh
 from ..ops import tanhshrink as tanhshrink
 from ..ops import triplet_margin_loss as triplet_margin_loss
-
-from ..ops import batch_norm as batch_norm  # isort: skip
 from ._functional.activation import celu as celu
 from ._functional.activation import celu_ as celu_
 from ._functional.activation import elu as elu

@@ -10,8 +10,11 @@ from .. import ops
 from ..autograd.grad_mode import no_grad
 from ..dtypes import dtype as dtype_class
 from ..tensor import RemovableHandle, Tensor
-from ._hooks import FLAGS, HOOKS, HookedCall
+from ._hooks import FLAGS as CALL_FLAGS
+from ._hooks import HOOKS as CALL_HOOKS
+from ._hooks import HookedCall
 from ._registry import Registry
+from ._state_dict import HOOKS as STATE_HOOKS
 from ._state_dict import StateDict
 from .parameter import Buffer, Parameter
 
@@ -20,12 +23,7 @@ __all__ = ["Module"]
 Self = TypeVar("Self", bound="Module")
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
-_STATE_HOOKS = (
-    "_state_dict_hooks",
-    "_state_dict_pre_hooks",
-    "_load_state_dict_pre_hooks",
-    "_load_state_dict_post_hooks",
-)
+_HOOKS = (*CALL_HOOKS, *CALL_FLAGS, *STATE_HOOKS)
 
 
 class Module(HookedCall, StateDict):
@@ -66,7 +64,7 @@ class Module(HookedCall, StateDict):
         for name in _REGISTRIES:
             own[name] = Registry(self)
         own["_non_persistent_buffers_set"] = set()
-        for name in (*HOOKS, *FLAGS, *_STATE_HOOKS):
+        for name in _HOOKS:
             own[name] = OrderedDict()
 
     def forward(self, *input: Any) -> Any:
@@ -221,7 +219,7 @@ class Module(HookedCall, StateDict):
     def __setstate__(self, state: dict[str, Any]) -> None:
         own = self.__dict__
         own.update(state)
-        for name in (*HOOKS, *FLAGS, *_STATE_HOOKS):
+        for name in _HOOKS:
             hooks = own.setdefault(name, OrderedDict())
             if hooks:  # the ids that this process gives from now on must not meet these
                 RemovableHandle._next = max(RemovableHandle._next, max(hooks) + 1)

@@ -13,7 +13,7 @@ __all__ = ["Buffer", "Parameter"]
 
 def _leaf(cls: type, data: Tensor, requires_grad: bool) -> Any:
     """A tensor of class `cls` on the memory of `data`, without history."""
-    leaf = object.__new__(cls)
+    leaf: Any = object.__new__(cls)
     leaf._data = data._data
     if data._counter is None:
         data._counter = tape.Counter()
@@ -60,7 +60,7 @@ class Parameter(Tensor):
         state = {name: v for name, v in self.__dict__.items() if not name.startswith("_")}
         return _rebuild, (type(self), self.detach(), self.requires_grad, state)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + super().__repr__()
 
 

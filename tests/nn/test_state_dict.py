@@ -1,5 +1,7 @@
 """`state_dict` and `load_state_dict`, beside PyTorch's."""
 
+import copy
+import pickle
 from collections import OrderedDict
 
 import numpy as np
@@ -192,3 +194,21 @@ def test_a_subclass_may_extend_loading():
     model = nn.Sequential(Renamed(1, 1))
     model.load_state_dict({"0.kernel": numgrad.full((1, 1), 4.0), "0.bias": numgrad.zeros(1)})
     assert model[0].weight.item() == 4
+
+
+def count_loads(module, *rest):
+    module.loads = getattr(module, "loads", 0) + 1
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_hooks_of_a_copy_see_the_copy(copied):
+    model = nn.Linear(1, 1)
+    model.register_load_state_dict_pre_hook(count_loads)
+    model.register_forward_hook(count_loads)
+    twin = copied(model)
+    twin.load_state_dict(model.state_dict())
+    assert twin.loads == 1 and not hasattr(model, "loads")
+    # A hook of this process does not take the place of one that came with the copy.
+    twin.register_forward_hook(count_loads)
+    twin(numgrad.ones(1, 1))
+    assert twin.loads == 3
