@@ -91,11 +91,7 @@ def getitem(self: Tensor, index: Any) -> Any:
                 pass  # the general way tells what is wrong
             else:
                 arguments = (0, index.start, index.stop, 1)
-                if part.shape != data.shape:
-                    return _view(
-                        self, part, "SliceBackward0", slice_dim, arguments, _slice_backward
-                    )
-                return _view(self, part, "AliasBackward0", slice_dim, arguments, _slice_backward)
+                return _view(self, part, "SliceBackward0", slice_dim, arguments, _slice_backward)
         index = (index,)
     elif _stands_alone(self._data, index):
         place, positions = _place_of_one(self._data, 0, 0, index)
@@ -287,7 +283,7 @@ def _index_tensor(item: Any) -> Any:
             raise TypeError("new(): invalid data type 'str'")
         raise IndexError(
             "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
-            f"valid indices (got {type(item).__name__})"
+            f"valid indices (got {_type_name(item)})"
         )
     dtype = item._data.dtype
     if dtype == INT64 or dtype == BOOL:
@@ -303,6 +299,11 @@ def _index_tensor(item: Any) -> Any:
     if dtype == np.int32 or (dtype.kind in "iu" and item._data.ndim == 0):
         return cast(item, INT64)
     raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
 
 
 def _stands_alone(data: Any, index: Any) -> bool:

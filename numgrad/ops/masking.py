@@ -172,7 +172,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     """
     if check_tensor(mask, "masked_select", "mask", 2)._data.dtype != BOOL:
         raise RuntimeError("masked_select: expected BoolTensor for mask")
-    shape = broadcast_shapes(input._data.shape, mask._data.shape)
+    shape = broadcast_shapes(mask._data.shape, input._data.shape)
     if input._data.shape != shape:
         input = expand(input, shape)
     result = take_flat(
