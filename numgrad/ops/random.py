@@ -35,10 +35,11 @@ def _memory_order(data: Any) -> list:
     return sorted(range(data.ndim), key=lambda k: -data.strides[k])
 
 
-def _fill(tensor: Any, draw: Any) -> Any:
+def _fill(tensor: Any, draw: Any, name: str) -> Any:
     """Fill a tensor in place by `draw(array)`, whatever its layout."""
     tape.check_inplace(tensor)
     _check_overlap(tensor)
+    before = tape.alias(tensor) if needs_grad(tensor) else None
     data = tensor._data.transpose(_memory_order(tensor._data))
     if data.flags.c_contiguous:
         draw(data)
@@ -47,8 +48,10 @@ def _fill(tensor: Any, draw: Any) -> Any:
         draw(fresh)
         assign(data, fresh)
     tape.bump(tensor)
-    if tape.mode.enabled and tensor._requires_grad:
-        tape.adopt(tensor, wrap(tensor._data))
+    if before is not None:
+        history = wrap(tensor._data)
+        record(history, f"{name}Backward0", _zero_backward, (before,))
+        tape.adopt(tensor, history)
     return tensor
 
 
@@ -157,7 +160,7 @@ def randperm(
 
     >>> _ = numgrad.manual_seed(0)
     >>> numgrad.randperm(4)
-    tensor([2, 0, 1, 3])
+    tensor([0, 1, 3, 2])
     """
     data = np.empty(as_size((n,), "randperm"), as_numpy_dtype(dtype) if dtype else INT64)
     if data.dtype.kind in "iu" and n and n - 1 > np.iinfo(data.dtype).max:
@@ -332,7 +335,7 @@ def uniform_(
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
         )
-    return _fill(self, lambda out: stream.uniform(out, low, high))
+    return _fill(self, lambda out: stream.uniform(out, low, high), "Uniform")
 
 
 def _bounds(function: str, bounds: tuple, named: dict, low: Any, high: Any) -> tuple:
@@ -357,7 +360,7 @@ def normal_(
     tensor([13.0820,  9.4131])
     """
     stream, strided = stream_of(generator), not self._data.flags.c_contiguous
-    return _fill(self, lambda out: stream.normal(out, mean, std, strided))
+    return _fill(self, lambda out: stream.normal(out, mean, std, strided), "Normal")
 
 
 def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **named: int) -> Any:
@@ -371,11 +374,11 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
     """
     stream = stream_of(generator)
     if not bounds and not named:
-        return _fill(self, stream.integers_of_dtype)
+        return _fill(self, stream.integers_of_dtype, "Random")
     if len(bounds) == 1 and not named:
         bounds = (0, *bounds)
     low, high = _bounds("random_", bounds, named, 0, None)
-    return _fill(self, lambda out: stream.integers(out, low, high))
+    return _fill(self, lambda out: stream.integers(out, low, high), "Random")
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Any:
@@ -384,14 +387,14 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     if isinstance(p, Tensor):
         each = np.broadcast_to(p._data, self._data.shape)
         each = np.ascontiguousarray(each.transpose(_memory_order(self._data)))
-        return _fill(self, lambda out: stream.bernoulli_each(out, each))
-    return _fill(self, lambda out: stream.bernoulli(out, p))
+        return _fill(self, lambda out: stream.bernoulli_each(out, each), "Bernoulli")
+    return _fill(self, lambda out: stream.bernoulli(out, p), "Bernoulli")
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
     """Fill with exponentially distributed numbers of rate `lambd`."""
     stream = stream_of(generator)
-    return _fill(self, lambda out: stream.exponential(out, lambd))
+    return _fill(self, lambda out: stream.exponential(out, lambd), "Exponential")
 
 
 def cauchy_(
@@ -399,7 +402,7 @@ def cauchy_(
 ) -> Any:
     """Fill with numbers of the Cauchy distribution."""
     stream = stream_of(generator)
-    return _fill(self, lambda out: stream.cauchy(out, median, sigma))
+    return _fill(self, lambda out: stream.cauchy(out, median, sigma), "Cauchy")
 
 
 def log_normal_(
@@ -407,13 +410,13 @@ def log_normal_(
 ) -> Any:
     """Fill with numbers whose logarithm is normal."""
     stream = stream_of(generator)
-    return _fill(self, lambda out: stream.log_normal(out, mean, std))
+    return _fill(self, lambda out: stream.log_normal(out, mean, std), "LogNormal")
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Any:
     """Fill with how many trials of probability p it takes until the first success."""
     stream = stream_of(generator)
-    return _fill(self, lambda out: stream.geometric(out, p))
+    return _fill(self, lambda out: stream.geometric(out, p), "Geometric")
 
 
 def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Any:

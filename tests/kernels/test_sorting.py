@@ -1,0 +1,61 @@
+"""Kernels that find and count, called on NumPy arrays."""
+
+import numpy as np
+import pytest
+
+from numgrad.kernels import sorting as kernels
+
+
+@pytest.mark.parametrize("size", [1, 100, kernels.BLOCK, 3 * kernels.BLOCK + 17])
+def test_true_elements_are_counted_and_found(size):
+    mask = (np.random.default_rng(0).random(size) < 0.2).astype(np.uint8)
+    counts = np.empty(-(-size // kernels.BLOCK), np.int64)
+    kernels.count_true(mask, counts)
+    assert counts.sum() == mask.sum()
+    out = np.empty(mask.sum(), np.int64)
+    kernels.true_positions(mask, np.cumsum(counts) - counts, out)
+    np.testing.assert_array_equal(out, np.flatnonzero(mask))
+
+
+def test_coordinates_of_positions():
+    positions, shape = np.array([0, 5, 23]), np.array([2, 3, 4])
+    rows, columns = np.empty((3, 3), np.int64), np.empty((3, 3), np.int64)
+    kernels.coordinates(positions, shape, rows, 3, 1)
+    kernels.coordinates(positions, shape, columns, 1, 3)
+    expected = np.stack(np.unravel_index(positions, (2, 3, 4)), 1)
+    np.testing.assert_array_equal(rows, expected)
+    np.testing.assert_array_equal(columns, expected.T)
+
+
+def test_values_are_counted():
+    x = np.array([3, 0, 3])
+    counts, sums = np.zeros(5, np.int64), np.zeros(5)
+    kernels.count_values(x, counts)
+    kernels.sum_weights(x, np.array([0.5, 1, 2]), sums)
+    assert counts.tolist() == [1, 0, 0, 2, 0] and sums.tolist() == [1, 0, 0, 2.5, 0]
+
+
+@pytest.mark.parametrize("right", [0, 1])
+def test_places_in_sorted_rows(right):
+    generator = np.random.default_rng(0)
+    boundaries = np.sort(generator.integers(0, 9, (3, 7)), 1).astype(np.float32)
+    values = generator.integers(-1, 10, (3, 5)).astype(np.float32)
+    values[1, 2] = np.nan
+    out = np.empty((3, 5), np.int64)
+    kernels.search(boundaries, values, out, 7, 5, right, 1)
+    side = "right" if right else "left"
+    expected = [np.searchsorted(b, v, side) for b, v in zip(boundaries, values, strict=True)]
+    np.testing.assert_array_equal(out, expected)
+    kernels.search(boundaries[0], values, out, 7, 1, right, 0)
+    np.testing.assert_array_equal(out, np.searchsorted(boundaries[0], values, side))
+
+
+@pytest.mark.parametrize("largest", [0, 1])
+@pytest.mark.parametrize("k", [1, 4, 30])
+def test_leading_elements(largest, k):
+    x = np.random.default_rng(0).integers(0, 12, (6, 30)).astype(np.float32)
+    x[1, [3, 20]] = np.nan
+    positions = np.empty((6, k), np.int64)
+    kernels.leading(x, positions, largest)
+    key = np.where(np.isnan(x), np.inf, x) * (-1 if largest else 1)
+    np.testing.assert_array_equal(positions, np.argsort(key, 1, kind="stable")[:, :k])
