@@ -261,19 +261,17 @@ def matmul_packed(
         own_a = pointer_at(x, member * a_step + row * a_row)
         own_b = pointer_at(y, member * b_step + column * b_column)
         place = pointer_at(z, member * m * n + row * out_row + column * out_column)
+        tall, broad, bias_at = rows, columns, column
+        summed, first, summed_row, summed_k, owner = own_a, row, a_row, a_k, part == 0
+        if out_column != 1:
+            tall, broad, bias_at = columns, rows, row
+            summed, first, summed_row, summed_k, owner = own_b, column, b_column, b_k, row == 0
         if add and (keep != 1 or biased):
-            if out_column == 1:
-                own_bias = pointer_at(added, column * biased)
-                start_output(place, n, 1, rows, columns, keep, own_bias, 0, biased)
-            else:
-                own_bias = pointer_at(added, row * biased)
-                start_output(place, n, 1, columns, rows, keep, own_bias, 0, biased)
-        if len(sums) and out_column == 1 and part == 0:
-            total = pointer_at(pointer_to(sums[0]), row)
-            sum_rows(own_a, a_row, a_k, rows, k, zero, total, spare)
-        elif len(sums) and out_column != 1 and row == 0:
-            total = pointer_at(pointer_to(sums[0]), column)
-            sum_rows(own_b, b_column, b_k, columns, k, zero, total, spare)
+            own_bias = pointer_at(added, bias_at * biased)
+            start_output(place, n, 1, tall, broad, keep, own_bias, 0, biased)
+        if len(sums) and owner:
+            total = pointer_at(pointer_to(sums[0]), first)
+            sum_rows(summed, summed_row, summed_k, tall, k, zero, total, spare)
         if scale != 0:
             own = (columns + lanes - 1) // lanes
             rounds = (own + most - 1) // most
