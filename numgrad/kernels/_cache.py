@@ -105,10 +105,19 @@ def _module_source(path: str) -> bytes:
     return pathlib.Path(path).read_bytes()
 
 
+def _option(option: object) -> object:
+    """A compiler option in words that are the same in every process: sets have no order."""
+    flags = getattr(option, "flags", option)
+    if isinstance(flags, (set, frozenset)):
+        return sorted(flags)
+    plain = isinstance(option, (bool, int, float, str, type(None)))
+    return option if plain else type(option).__name__
+
+
 def fingerprint(*functions: object) -> str:
     """The SHA-256 of the given functions and of everything they reach through names and closures."""
     digest = hashlib.sha256()
-    seen: set[int] = set()
+    seen: dict[int, tuple[int, object]] = {}  # the objects stay alive, so that ids stay theirs
 
     def add(value: object) -> None:
         digest.update(b"\0")
@@ -126,8 +135,9 @@ def fingerprint(*functions: object) -> str:
             add((str(getattr(value, "dtype", "")), value))
             return
         if id(value) in seen:
+            add(("seen", seen[id(value)][0]))
             return
-        seen.add(id(value))
+        seen[id(value)] = (len(seen), value)
         if isinstance(value, (tuple, list)):
             add(len(value))
             for item in value:
@@ -148,6 +158,7 @@ def fingerprint(*functions: object) -> str:
                     add(name)
                     visit(scope[name])
         elif isinstance(value, Dispatcher):
+            add([(name, _option(value.targetoptions[name])) for name in sorted(value.targetoptions)])
             visit(value.py_func)
         elif isinstance(value, python_types.ModuleType):
             add(value.__name__)

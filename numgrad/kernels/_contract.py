@@ -221,11 +221,30 @@ _compile_lock = threading.RLock()
 
 
 @functools.cache
-def _loader() -> Any:
-    """Numba's engine, which takes the machine code read from the disk cache."""
+def _target() -> llvm.TargetMachine:
+    """The processor's code generator, after telling LLVM the symbols that Numba's code refers to."""
     context = cpu_target.target_context
-    rtsys.initialize(context)  # symbols that Numba's code refers to
-    return context.codegen()._engine._ee
+    rtsys.initialize(context)
+    engine = context.codegen()._engine
+    for function in rtsys.library._final_module.functions:
+        if not function.is_declaration:
+            address = engine.get_function_address(function.name)
+            if address:
+                llvm.add_symbol(function.name, address)
+    return llvm.Target.from_default_triple().create_target_machine(jit=True)
+
+
+def _load(symbol: str, machine_code: bytes) -> int:
+    """The address of a function in machine code read from the disk cache.
+
+    Every piece of code gets an engine of its own: Numba numbers its symbols anew in every process,
+    so that two pieces from different processes may call different functions by the same name.
+    """
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+    engine.finalize_object()
+    _keep_alive.append(engine)
+    return engine.get_function_address(symbol)
 
 
 def native_address(function: Callable, signature, label: tuple[str, str], name: str) -> int:
@@ -235,10 +254,7 @@ def native_address(function: Callable, signature, label: tuple[str, str], name: 
         stored = _cache.read(name)
         if stored is not None:
             symbol, machine_code = pickle.loads(stored)
-            engine = _loader()
-            engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
-            engine.finalize_object()
-            address = engine.get_function_address(symbol)
+            address = _load(symbol, machine_code)
         else:
             for listener in listeners:
                 listener(*label)
