@@ -21,7 +21,7 @@ def _files() -> list:
 
 def report() -> str:
     """Versions, processor, threads, BLAS and the kernel cache, a line each."""
-    from .kernels._blas import blas_info
+    from .kernels.matmul import product_info
 
     files = _files()
     lines = [
@@ -31,11 +31,11 @@ def report() -> str:
         ("numpy", np.__version__),
         ("processor", f"{llvm.get_host_cpu_name()}, {platform.machine()}"),
         ("threads", str(get_num_threads())),
-        *((f"blas {name}", str(value)) for name, value in blas_info().items()),
+        *((f"products: {name}", str(value)) for name, value in product_info().items()),
         ("kernel cache", str(_cache.directory() or "off")),
         ("", f"{len(files)} kernels, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB"),
     ]
-    return "\n".join(f"{name:<14} {value}" for name, value in lines)
+    return "\n".join(f"{name:<30} {value}" for name, value in lines)
 
 
 def cache_report() -> str:
