@@ -17,7 +17,12 @@ from numba import njit
 from ._contract import OPTIONS, Kernel, array, arrays, flat, kernel, scalar
 
 #: The dtype that a moving kernel is compiled for, by the size of an element in bytes.
-BITS = {1: np.dtype("i1"), 2: np.dtype("i2"), 4: np.dtype("i4"), 8: np.dtype("i8")}
+BITS: dict[int, np.dtype] = {
+    1: np.dtype("i1"),
+    2: np.dtype("i2"),
+    4: np.dtype("i4"),
+    8: np.dtype("i8"),
+}
 
 INDEX = flat(np.int64)
 COUNT = scalar(np.int64)

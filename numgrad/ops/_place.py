@@ -252,7 +252,7 @@ def true_positions(mask: Any) -> Any:
     size = mask.size
     blocks = -(-size // finding.BLOCK)
     if blocks <= 1:
-        starts, total = _ZERO, np.count_nonzero(mask)
+        starts, total = _ZERO, int(np.count_nonzero(mask))
     else:
         counts = np.empty(blocks, INT64)
         launch(finding.count_true, WIDE, blocks, (mask, counts), size)

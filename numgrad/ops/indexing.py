@@ -49,6 +49,7 @@ from ._place import (
 )
 from .conversion import copy_, fill_
 from .creation import fill_array
+from .elementwise import add
 from .masking import _fill_where
 from .masking import nonzero as nonzero
 from .views import (
@@ -56,6 +57,7 @@ from .views import (
     _select_backward,
     _slice_backward,
     _view,
+    clone,
     scatter_view,
     select,
     slice_dim,
@@ -248,9 +250,8 @@ def _out_of_bounds(data: Any, index: int, dim: int) -> IndexError:
 
 
 def _checked_slice(item: slice) -> slice:
-    step = item.step
+    step = _slice_bound(item.step)
     if step is not None:
-        step = _slice_bound(step)
         if step == 0:
             raise ValueError("slice step cannot be zero")
         if step < 0:
@@ -274,7 +275,7 @@ def _index_tensor(item: Any) -> Any:
     if isinstance(item, (list, tuple, range)):
         if not len(item):
             return wrap(np.empty(0, INT64))
-        item = [x.item() if isinstance(x, Tensor) else x for x in item]
+        item = [x._data.item() if isinstance(x, Tensor) else x for x in item]
         item = np.array(item)
     if isinstance(item, _ndarray):
         item = wrap(item)
@@ -507,7 +508,7 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     if tensors:
         _write(target, tensors, values, accumulate)
     else:
-        copy_(target, values if not accumulate else target + values)
+        copy_(target, values if not accumulate else add(target, values))
     return self
 
 
@@ -518,4 +519,4 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     >>> numgrad.index_put(x, (at,), numgrad.ones(3), accumulate=True)
     tensor([2., 0., 1.])
     """
-    return index_put_(input.clone(), indices, values, accumulate)
+    return index_put_(clone(input), indices, values, accumulate)
