@@ -15,6 +15,8 @@ import numpy as np
 from numba import njit
 
 from ._contract import OPTIONS, Kernel, array, arrays, flat, kernel, scalar
+from ._native import get, pointer_at, put
+from .blocks import data
 
 #: The dtype that a moving kernel is compiled for, by the size of an element in bytes.
 BITS: dict[int, np.dtype] = {
@@ -35,6 +37,12 @@ def column_items(outer: int, inner: int) -> int:
     return outer * -(-inner // COLUMNS)
 
 
+@njit(**OPTIONS)
+def _copy(source, target, count):
+    for j in range(count):
+        put(target, j, get(source, j))
+
+
 @kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
 def take_rows(
     begin, end, x: flat, index: INDEX, out: flat, bad: INDEX, n: COUNT, m: COUNT, inner: COUNT
@@ -47,14 +55,15 @@ def take_rows(
     o = begin // m
     i = begin - o * m
     for item in range(begin, end):
-        k = index[i]
+        k = get(data(index), i)
         if k < 0:
             k += n
         if 0 <= k < n:
-            source = (o * n + k) * inner
-            target = item * inner
-            for j in range(inner):
-                out[target + j] = x[source + j]
+            source = pointer_at(data(x), (o * n + k) * inner)
+            if inner == 1:
+                put(data(out), item, get(source, 0))
+            else:
+                _copy(source, pointer_at(data(out), item * inner), inner)
         else:
             bad[0] = 1
         i += 1
@@ -69,18 +78,33 @@ def gather_along(
 ):
     """out[o, i, j] = x[o, index[o, i, j], j].
 
-    x (outer, n, inner), index and out (outer, m, inner), bad (1,). Where an index is out of range
-    its element is left alone and bad[0] = 1. Reads an index and an element for each written.
+    x (outer, n, inner), n > 0, index and out (outer, m, inner), bad (1,). Where an index is out of
+    range its element has no meaning and bad[0] = 1. Reads an index and an element for each written.
     """
-    for item in range(begin, end):
-        base = item // m * n * inner
-        start = item * inner
-        for j in range(inner):
-            k = index[start + j]
-            if 0 <= k < n:
-                out[start + j] = x[base + k * inner + j]
-            else:
-                bad[0] = 1
+    item = begin
+    while item < end:
+        # Where inner is 1, neighbouring items of one o are what the columns are otherwise.
+        o = item // m
+        run = min(end, (o + 1) * m) - item if inner == 1 else 1
+        block = pointer_at(data(x), o * n * inner)
+        positions = pointer_at(data(index), item * inner)
+        target = pointer_at(data(out), item * inner)
+        found = 0
+        if inner == 1:
+            for j in range(run):
+                k = get(positions, j)
+                wrong = (k < 0) | (k >= n)
+                found |= wrong
+                put(target, j, get(block, 0 if wrong else k))
+        else:
+            for j in range(inner):
+                k = get(positions, j)
+                wrong = (k < 0) | (k >= n)
+                found |= wrong
+                put(target, j, get(block, j if wrong else k * inner + j))
+        if found:
+            bad[0] = 1
+        item += run
 
 
 @kernel
@@ -88,7 +112,8 @@ def check_index(begin, end, index: INDEX, bad: INDEX, low: COUNT, high: COUNT):
     """bad[0] = 1 where an index is not in [low, high). Reads 8 bytes an index."""
     found = 0
     for p in range(begin, end):
-        found |= (index[p] < low) | (index[p] >= high)
+        k = get(data(index), p)
+        found |= (k < low) | (k >= high)
     if found:
         bad[0] = 1
 
@@ -100,18 +125,18 @@ def combine_indices(begin, end, indices: arrays(np.int64), sizes: INDEX, out: IN
     Indices may count from the end. bad (len(indices),): bad[k] = 1 where one of indices[k] is out
     of range; its position is 0 then.
     """
-    for p in range(begin, end):
-        position = 0
-        for d in range(len(indices)):
-            size = sizes[d]
-            k = indices[d][p]
-            if k < 0:
-                k += size
-            if k < 0 or k >= size:
-                bad[d] = 1
-                k = 0
-            position = position * size + k
-        out[p] = position
+    for d in range(len(indices)):
+        size, found = sizes[d], 0
+        coordinate = data(indices[d])
+        for p in range(begin, end):
+            k = get(coordinate, p)
+            k = k + size if k < 0 else k
+            wrong = (k < 0) | (k >= size)
+            found |= wrong
+            before = get(data(out), p) * size if d else 0
+            put(data(out), p, before + (0 if wrong else k))
+        if found:
+            bad[d] = 1
 
 
 def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
@@ -137,20 +162,21 @@ def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
             block = item - o * blocks
             last = min(blocks, block + end - item)
             first_column, last_column = block * COLUMNS, min(inner, last * COLUMNS)
+            width = last_column - first_column
             for i in range(m):
-                k = index[i]
+                k = get(data(index), i)
                 if k < 0:
                     k += n
                 if k == skip:
                     continue
-                target = (o * n + k) * inner
-                source = (o * m + i) * inner
+                target = pointer_at(data(out), (o * n + k) * inner + first_column)
+                source = pointer_at(data(values), step * ((o * m + i) * inner + first_column))
                 if step:
-                    for j in range(first_column, last_column):
-                        out[target + j] = combine(out[target + j], values[source + j])
+                    for j in range(width):
+                        put(target, j, combine(get(target, j), get(source, j)))
                 else:
-                    for j in range(first_column, last_column):
-                        out[target + j] = combine(out[target + j], values[0])
+                    for j in range(width):
+                        put(target, j, combine(get(target, j), get(source, 0)))
             item += last - block
 
     def write_along(
@@ -170,11 +196,15 @@ def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
             o = item // blocks
             block = item - o * blocks
             last = min(blocks, block + end - item)
+            first_column, last_column = block * COLUMNS, min(inner, last * COLUMNS)
+            target = pointer_at(data(out), o * n * inner)
             for i in range(m):
-                source = (o * m + i) * inner
-                for j in range(block * COLUMNS, min(inner, last * COLUMNS)):
-                    target = (o * n + index[source + j]) * inner + j
-                    out[target] = combine(out[target], values[(source + j) * step])
+                start = (o * m + i) * inner
+                positions = pointer_at(data(index), start)
+                source = pointer_at(data(values), start * step)
+                for j in range(first_column, last_column):
+                    at = get(positions, j) * inner + j
+                    put(target, at, combine(get(target, at), get(source, j * step)))
             item += last - block
 
     write_rows.__name__ = write_rows.__qualname__ = f"{name}_rows"
@@ -237,9 +267,8 @@ def join(begin, end, parts: arrays, out: flat, outer: COUNT):
         part = parts[k]
         width = part.size // outer
         count = min(width - rest, end - position)
-        source = o * width + rest
-        for j in range(count):
-            out[position + j] = part[source + j]
+        source = pointer_at(data(part), o * width + rest)
+        _copy(source, pointer_at(data(out), position), count)
         position += count
         rest = 0
         k += 1

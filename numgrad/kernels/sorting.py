@@ -4,6 +4,8 @@ import numpy as np
 from numba import njit
 
 from ._contract import OPTIONS, flat, kernel, rows, scalar
+from ._native import get, put
+from .blocks import data
 
 INDEX = flat(np.int64)
 COUNT = scalar(np.int64)
@@ -20,7 +22,7 @@ def count_true(begin, end, mask: flat(np.uint8), counts: INDEX):
     for b in range(begin, end):
         count = 0
         for i in range(b * BLOCK, min((b + 1) * BLOCK, mask.size)):
-            count += mask[i] != 0
+            count += get(data(mask), i) != 0
         counts[b] = count
 
 
@@ -33,10 +35,12 @@ def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: INDEX):
     """
     for b in range(begin, end):
         k = starts[b]
-        for i in range(b * BLOCK, min((b + 1) * BLOCK, mask.size)):
-            if mask[i] != 0:
-                out[k] = i
-                k += 1
+        last = starts[b + 1] if b + 1 < starts.size else out.size
+        i = b * BLOCK
+        while k < last:
+            put(data(out), k, i)  # kept where the element is not 0
+            k += get(data(mask), i) != 0
+            i += 1
 
 
 @kernel(items=lambda positions, shape, out, across, along: positions.size)
@@ -44,12 +48,25 @@ def coordinates(
     begin, end, positions: INDEX, shape: INDEX, out: INDEX, across: COUNT, along: COUNT
 ):
     """out[p · across + d · along] = coordinate d of row-major position positions[p] in `shape`."""
+    # Neighbouring positions share most coordinates: they are counted on, not divided anew.
+    last = shape.size - 1
+    row = start = -1
+    width = shape[last]
     for p in range(begin, end):
-        rest = positions[p]
-        for d in range(shape.size - 1, -1, -1):
-            quotient = rest // shape[d]
-            out[p * across + d * along] = rest - quotient * shape[d]
-            rest = quotient
+        position = get(data(positions), p)
+        if row < 0 or not start <= position < start + width:
+            row = position // width
+            start = row * width
+            rest = row
+            for d in range(last - 1, -1, -1):
+                quotient = rest // shape[d]
+                put(data(out), p * across + d * along, rest - quotient * shape[d])
+                rest = quotient
+        else:
+            for d in range(last):
+                kept = get(data(out), (p - 1) * across + d * along)
+                put(data(out), p * across + d * along, kept)
+        put(data(out), p * across + last * along, position - start)
 
 
 @kernel(items=lambda x, out: 1)

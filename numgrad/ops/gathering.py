@@ -101,6 +101,8 @@ def gather_same(input: Any, axis: int, index: Any, name: str = "GatherBackward0"
     count = out.size
     if count:
         bad = np.zeros(1, INT64)
+        if not data.size:
+            check_along(positions, data.shape[axis], axis)
         inner = product(positions.shape[axis + 1 :])
         sizes = (float(data.shape[axis]), float(positions.shape[axis]), float(inner))
         launch(
