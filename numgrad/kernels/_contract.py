@@ -19,21 +19,25 @@ every T it meets, and only then.
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
+import operator
 import pickle
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
 import numpy as np
-from numba import carray, njit, types
+from llvmlite import ir
+from numba import njit, types
 from numba.core import cgutils
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.core.runtime import rtsys
 from numba.extending import intrinsic, models, overload, register_model
+from numba.np.arrayobj import populate_array
 from numba.np.numpy_support import from_dtype
 
 from . import _cache
@@ -43,59 +47,56 @@ from ._native import (
     ARRAY_NDIM,
     ARRAY_SHAPE,
     FLOAT_VALUE,
-    as_pointer,
-    load_float64,
-    load_int32,
-    load_int64,
 )
 
 #: LLVM's fast-math flags without `nnan` and `ninf`: NaN and infinity behave as in PyTorch.
 FASTMATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
-OPTIONS: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy"}
+#: Options of every function inside a kernel; without the wrappers, which are a third of the code,
+#: it can be called from compiled code only.
+OPTIONS: dict[str, Any] = {
+    "fastmath": FASTMATH,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
 
 
-@njit(**OPTIONS)
-def element_count(array):
-    """The number of elements of the NumPy array object at this address."""
-    shape = load_int64(array + ARRAY_SHAPE)
-    count = 1
-    for k in range(load_int32(array + ARRAY_NDIM)):
-        count *= load_int64(shape + 8 * k)
-    return count
+def _word_at(builder, address, offset, width=64):
+    kind = ir.IntType(width)
+    place = builder.add(address, ir.Constant(address.type, offset))
+    value = builder.load(builder.inttoptr(place, kind.as_pointer()))
+    return value if width == 64 else builder.sext(value, address.type)
 
 
-@njit(**OPTIONS)
-def _flat(items, position, dtype):
-    array = load_int64(items + 8 * position)
-    return carray(as_pointer(load_int64(array + ARRAY_DATA), dtype), (element_count(array),))
-
-
-@njit(**OPTIONS)
-def _rows(items, position, dtype):
-    array = load_int64(items + 8 * position)
-    dimensions = load_int32(array + ARRAY_NDIM)
-    count = 1
-    last = 1
-    shape = load_int64(array + ARRAY_SHAPE)
-    for k in range(dimensions):
-        count *= last
-        last = load_int64(shape + 8 * k)
-    return carray(as_pointer(load_int64(array + ARRAY_DATA), dtype), (count, last))
-
-
-@njit(**OPTIONS)
-def _scalar(items, position):
-    return load_float64(load_int64(items + 8 * position) + FLOAT_VALUE)
-
-
-@njit(**OPTIONS)
-def _data(items, position):
-    return load_int64(load_int64(items + 8 * position) + ARRAY_DATA)
-
-
-@njit(**OPTIONS)
-def _dimension(items, position, axis):
-    return load_int64(load_int64(load_int64(items + 8 * position) + ARRAY_SHAPE) + 8 * axis)
+def array_value(context, builder, numba_type, address, kind):
+    """Numba's array structure for the NumPy array object at `address` (an LLVM value)."""
+    word = address.type
+    shape = _word_at(builder, address, ARRAY_SHAPE)
+    if kind == "array":
+        sizes = [_word_at(builder, shape, 8 * k) for k in range(numba_type.ndim)]
+    else:
+        # rows: (product of all sizes but the last, the last); flat: (product of all sizes,)
+        count = cgutils.alloca_once_value(builder, ir.Constant(word, 1))
+        last = cgutils.alloca_once_value(builder, ir.Constant(word, 1))
+        with cgutils.for_range(builder, _word_at(builder, address, ARRAY_NDIM, 32), intp=word) as k:
+            builder.store(builder.mul(builder.load(count), builder.load(last)), count)
+            place = builder.add(shape, builder.mul(k.index, ir.Constant(word, 8)))
+            builder.store(_word_at(builder, place, 0), last)
+        sizes = [builder.load(count), builder.load(last)]
+        if kind == "flat":
+            sizes = [builder.mul(*sizes)]
+    itemsize = context.get_abi_sizeof(context.get_data_type(numba_type.dtype))
+    strides = [ir.Constant(word, itemsize)]
+    for size in reversed(sizes[1:]):
+        strides.insert(0, builder.mul(strides[0], size))
+    data = builder.inttoptr(
+        _word_at(builder, address, ARRAY_DATA), context.get_data_type(numba_type.dtype).as_pointer()
+    )
+    array = context.make_array(numba_type)(context, builder)
+    populate_array(
+        array, data=data, shape=sizes, strides=strides, itemsize=strides[-1], meminfo=None
+    )
+    return array._getvalue()
 
 
 class ArraysType(types.Type):
@@ -112,57 +113,49 @@ class _ArraysModel(models.StructModel):
         super().__init__(dmm, fe_type, [("items", types.int64), ("count", types.int64)])
 
 
-@intrinsic
-def _make_arrays(typingctx, items, count, dtype):
-    result = ArraysType(dtype.dtype)
-
-    def codegen(context, builder, signature, args):
-        value = cgutils.create_struct_proxy(result)(context, builder)
-        value.items, value.count = args[0], args[1]
-        return value._getvalue()
-
-    return result(types.int64, types.int64, dtype), codegen
-
-
-def _arrays_field(name):
-    @intrinsic
-    def field(typingctx, value):
-        def codegen(context, builder, signature, args):
-            return getattr(cgutils.create_struct_proxy(value)(context, builder, args[0]), name)
-
-        return types.int64(value), codegen
-
-    return field
-
-
-_items_of, _count_of = _arrays_field("items"), _arrays_field("count")
-
-
-@njit(**OPTIONS)
-def _arrays(items, position, dtype):
-    # A tuple object: its length lies just before its items.
-    inner = load_int64(items + 8 * position)
-    return _make_arrays(inner + TUPLE_HEAD, load_int64(inner + TUPLE_HEAD - 8), dtype)
-
-
 TUPLE_HEAD = tuple.__basicsize__
 
 
-@overload(len)
+@intrinsic
+def _arrays_count(typingctx, value):
+    def codegen(context, builder, signature, args):
+        return cgutils.create_struct_proxy(value)(context, builder, args[0]).count
+
+    return types.int64(value), codegen
+
+
+@intrinsic
+def items_of(typingctx, value):
+    """The address of the items of the tuple behind an `arrays` parameter."""
+
+    def codegen(context, builder, signature, args):
+        return cgutils.create_struct_proxy(value)(context, builder, args[0]).items
+
+    return types.int64(value), codegen
+
+
+@intrinsic
+def _arrays_item(typingctx, value, index):
+    item = types.Array(value.dtype, 1, "C")
+
+    def codegen(context, builder, signature, args):
+        items = cgutils.create_struct_proxy(value)(context, builder, args[0]).items
+        place = builder.add(items, builder.mul(args[1], ir.Constant(items.type, 8)))
+        return array_value(context, builder, item, _word_at(builder, place, 0), "flat")
+
+    return item(value, types.int64), codegen
+
+
+@overload(len, jit_options=OPTIONS)
 def _arrays_len(value):
     if isinstance(value, ArraysType):
-        return lambda value: _count_of(value)
+        return lambda value: _arrays_count(value)
 
 
-@overload(__import__("operator").getitem)
+@overload(operator.getitem, jit_options=OPTIONS)
 def _arrays_getitem(value, index):
     if isinstance(value, ArraysType) and isinstance(index, types.Integer):
-        dtype = value.dtype
-
-        def getitem(value, index):
-            return _flat(_items_of(value), index, dtype)
-
-        return getitem
+        return lambda value, index: _arrays_item(value, index)
 
 
 class Spec:
@@ -180,15 +173,28 @@ class Spec:
         name = f"array({self.ndim})" if self.kind == "array" else self.kind
         return f"{name}[{self.dtype}]" if self.dtype is not None else name
 
-    def expression(self, position: int) -> str:
-        """The Python expression that makes this parameter from the launch arguments."""
+    def numba_type(self, dtype: np.dtype) -> types.Type:
+        """The parameter's type inside the kernel, for T = `dtype`."""
         if self.kind == "scalar":
-            value = f"_scalar(items, {position})"
-            return value if self.dtype is None else f"dtype{position}({value})"
-        if self.kind == "array":
-            shape = ", ".join(f"_dimension(items, {position}, {k})" for k in range(self.ndim))
-            return f"carray(as_pointer(_data(items, {position}), dtype{position}), ({shape},))"
-        return f"_{self.kind}(items, {position}, dtype{position})"
+            return types.float64 if self.dtype is None else from_dtype(self.dtype)
+        element = from_dtype(self.dtype if self.dtype is not None else dtype)
+        if self.kind == "arrays":
+            return ArraysType(element)
+        return types.Array(element, {"rows": 2, "flat": 1}.get(self.kind, self.ndim), "C")
+
+    def value(self, context: Any, builder: Any, numba_type: types.Type, address: Any) -> Any:
+        """LLVM code that makes the parameter from the Python object at `address`."""
+        if self.kind == "arrays":
+            value = cgutils.create_struct_proxy(numba_type)(context, builder)
+            # A tuple object: its length lies just before its items.
+            value.items = builder.add(address, ir.Constant(address.type, TUPLE_HEAD))
+            value.count = _word_at(builder, address, TUPLE_HEAD - 8)
+            return value._getvalue()
+        if self.kind == "scalar":
+            place = builder.add(address, ir.Constant(address.type, FLOAT_VALUE))
+            number = builder.load(builder.inttoptr(place, ir.DoubleType().as_pointer()))
+            return context.cast(builder, number, types.float64, numba_type)
+        return array_value(context, builder, numba_type, address, self.kind)
 
 
 rows, flat, scalar, arrays = Spec("rows"), Spec("flat"), Spec("scalar"), Spec("arrays")
@@ -234,47 +240,99 @@ def _target() -> llvm.TargetMachine:
     return llvm.Target.from_default_triple().create_target_machine(jit=True)
 
 
-def _load(symbol: str, machine_code: bytes) -> int:
+def _load(symbol: str, machine_code: Sequence[bytes]) -> int:
     """The address of a function in machine code read from the disk cache.
 
-    Every piece of code gets an engine of its own: Numba numbers its symbols anew in every process,
-    so that two pieces from different processes may call different functions by the same name.
+    Every kernel gets an engine of its own: Numba numbers its symbols anew in every process, so
+    that two pieces from different processes may call different functions by the same name.
     """
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
-    engine.add_object_file(llvm.ObjectFileRef.from_data(machine_code))
+    for code in machine_code:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _keep_alive.append(engine)
     return engine.get_function_address(symbol)
 
 
-def native_address(function: Callable, signature, label: tuple[str, str], name: str) -> int:
+def _entry(compiled: Any, specs: Sequence[Spec] | None) -> tuple[Any, str]:
+    """A library with the C function that unpacks a launch's arguments and calls `compiled`.
+
+    The function is `void (begin, end, items)`, or, without specs, has the arguments of `compiled`,
+    which are integers. It is not linked with what it calls, so that Numba optimises that once.
+    """
+    context = compiled.target_context
+    word, argtypes = ir.IntType(64), compiled.signature.args
+    library = context.codegen().create_library(f"{compiled.fndesc.mangled_name}.entry")
+    module = library.create_ir_module("entry")
+    name = f"entry.{compiled.fndesc.mangled_name}"
+    result = compiled.signature.return_type
+    nothing = result == types.none
+    count = len(argtypes) if specs is None else 3
+    function = ir.Function(
+        module, ir.FunctionType(ir.VoidType() if nothing else word, [word] * count), name
+    )
+    builder = ir.IRBuilder(function.append_basic_block())
+    values = list(function.args)
+    if specs is not None:
+        items = values.pop()
+        for k, (spec, numba_type) in enumerate(zip(specs, argtypes[2:], strict=True)):
+            address = _word_at(builder, items, 8 * k)
+            values.append(spec.value(context, builder, numba_type, address))
+    kind = context.call_conv.get_function_type(result, argtypes)
+    callee = ir.Function(module, kind, compiled.fndesc.llvm_func_name)
+    _, value = context.call_conv.call_function(builder, callee, result, argtypes, values)
+    if nothing:
+        builder.ret_void()
+    else:
+        builder.ret(value)
+    library.enable_object_caching()
+    library.add_ir_module(module)
+    library.finalize()
+    return library, name
+
+
+def native_address(
+    function: Any, signature: Any, label: tuple[str, str], name: str, specs: Any = None
+) -> int:
     """The address of `function` compiled for `signature`, through the disk cache under `name`."""
     with _compile_lock:
         started = time.perf_counter()
+        name = _cache.key(name, _entry_fingerprint())
         stored = _cache.read(name)
         if stored is not None:
-            symbol, machine_code = pickle.loads(stored)
-            address = _load(symbol, machine_code)
+            address = _load(*pickle.loads(stored))
         else:
             for listener in listeners:
                 listener(*label)
+            # A compilation makes millions of objects that live until its end: looking through
+            # them for cycles again and again takes a seventh of its time.
+            collecting = gc.isenabled()
+            gc.disable()
             try:
-                dispatcher = njit(signature, no_cpython_wrapper=True, **OPTIONS)(function)
+                dispatcher = njit(signature, **OPTIONS)(function)
+                (result,) = dispatcher.overloads.values()
+                with global_compiler_lock:
+                    entry, symbol = _entry(result, specs)
             finally:
+                if collecting:
+                    gc.enable()
                 for listener in listeners:
                     listener(None, None)
-            (result,) = dispatcher.overloads.values()
-            symbol = result.fndesc.llvm_cfunc_wrapper_name
-            _, _, (machine_code, _) = result.library.serialize_using_object_code()
-            _cache.write(name, pickle.dumps((symbol, machine_code)))
-            address = result.library.get_pointer_to_function(symbol)
-            _keep_alive.append(result)
+            code = [lib.serialize_using_object_code()[2][0] for lib in (result.library, entry)]
+            _cache.write(name, pickle.dumps((symbol, code)))
+            address = entry.get_pointer_to_function(symbol)
+            _keep_alive.append((result, entry))
         compiled.append(Compiled(*label, time.perf_counter() - started, stored is not None))
         return address
 
 
 _keep_alive: list[object] = []
 RANGE = types.void(types.int64, types.int64, types.int64)
+
+
+@functools.cache
+def _entry_fingerprint() -> str:
+    return _cache.fingerprint(_entry, Spec.value, array_value, native_address)
 
 
 class Kernel:
@@ -313,36 +371,17 @@ class Kernel:
         listed = ", ".join(f"{n}: {s!r}" for n, s in zip(self.parameters, self.specs, strict=True))
         return f"<kernel {self.name}({listed})>"
 
-    @functools.cached_property
-    def source(self) -> str:
-        """The trampoline that unpacks a launch's arguments for the kernel, as Python."""
-        values = ", ".join(spec.expression(k) for k, spec in enumerate(self.specs))
-        return f"def trampoline(begin, end, items):\n    kernel(begin, end, {values})\n"
-
     def compile(self, dtype: Any) -> int:
         """Compile for T = `dtype` (or load from the disk cache); the address of the machine code."""
         dtype = np.dtype(dtype)
         with _compile_lock:
             if dtype in self.addresses:
                 return self.addresses[dtype]
-            scope: dict[str, Any] = {
-                "kernel": self.function,
-                "carray": carray,
-                "as_pointer": as_pointer,
-                "_flat": _flat,
-                "_rows": _rows,
-                "_scalar": _scalar,
-                "_data": _data,
-                "_dimension": _dimension,
-                "_arrays": _arrays,
-            }
-            for position, spec in enumerate(self.specs):
-                fixed = spec.dtype if spec.dtype is not None else dtype
-                scope[f"dtype{position}"] = getattr(numba, str(from_dtype(fixed)))
-            exec(compile(self.source, f"<numgrad kernel {self.name}>", "exec"), scope)
-            function = scope["trampoline"]
-            key = _cache.key(_cache.fingerprint(function), dtype.str)
-            address = native_address(function, RANGE, (self.name, dtype.name), key)
+            word = types.int64
+            signature = types.void(word, word, *[s.numba_type(dtype) for s in self.specs])
+            key = _cache.key(_cache.fingerprint(self.py_func), (dtype.str, signature))
+            label = (self.name, dtype.name)
+            address = native_address(self.py_func, signature, label, key, self.specs)
             self.addresses[dtype] = address
             return address
 

@@ -26,7 +26,6 @@ from ._contract import (
     PARALLEL_WORK,
     RANGE,
     _compile_lock,
-    element_count,
     launcher,
     native_address,
 )
@@ -54,13 +53,22 @@ DENSE, SINGLE, STRIDED = 0, 1, 2
 _MAX_DIMS = 64  # NumPy's limit
 
 
-@njit(**OPTIONS)
-def layout_of(operand, out):
+def _layout_of(operand, out):
     """How the array object at `operand` lies beside the output it is broadcast to."""
-    count = element_count(operand)
-    if count == element_count(out) and load_int32(operand + ARRAY_FLAGS) & C_CONTIGUOUS:
+    ndim = load_int32(operand + ARRAY_NDIM)
+    shape, strides = load_int64(operand + ARRAY_SHAPE), load_int64(operand + ARRAY_STRIDES)
+    count, single = 1, True
+    for k in range(ndim):
+        size = load_int64(shape + 8 * k)
+        count *= size
+        single = single and (size == 1 or load_int64(strides + 8 * k) == 0)
+    total = 1
+    shape = load_int64(out + ARRAY_SHAPE)
+    for k in range(load_int32(out + ARRAY_NDIM)):
+        total *= load_int64(shape + 8 * k)
+    if count == total and load_int32(operand + ARRAY_FLAGS) & C_CONTIGUOUS:
         return DENSE
-    return SINGLE if count == 1 else STRIDED
+    return SINGLE if single and count > 0 else STRIDED
 
 
 @njit(**OPTIONS)
@@ -100,34 +108,47 @@ def _advance(out, index, strides, axis, offset):
 
 
 @njit(**OPTIONS)
-def _move(array, out, start, count, buffer, dtype, outwards):
-    """buffer[k] = element start + k of `array` broadcast to the shape of `out`, or the reverse."""
+def _copy(target, target_stride, source, source_stride, count, dtype, itemsize):
+    """Copy `count` elements between addresses, with strides in bytes."""
+    if source_stride == itemsize and target_stride == itemsize:
+        whole, copy = as_pointer(source, dtype), as_pointer(target, dtype)
+        for k in range(count):
+            put(copy, k, get(whole, k))
+    elif source_stride == 0 and target_stride == itemsize:
+        value, copy = get(as_pointer(source, dtype), 0), as_pointer(target, dtype)
+        for k in range(count):
+            put(copy, k, value)
+    else:
+        for k in range(count):
+            value = get(as_pointer(source + k * source_stride, dtype), 0)
+            put(as_pointer(target + k * target_stride, dtype), 0, value)
+
+
+def _move(array, out, start, count, buffer, itemsize, outwards):
+    """buffer[k] = element start + k of `array` broadcast to the shape of `out`; `outwards` != 0:
+    the reverse."""
     index = stack_buffer(numba.int64, 64)
     strides = stack_buffer(numba.int64, 64)
     offset = _walk(array, out, start, index, strides)
     data = load_int64(array + ARRAY_DATA)
-    packed = as_pointer(buffer, dtype)
     last = load_int32(out + ARRAY_NDIM) - 1
     size = load_int64(load_int64(out + ARRAY_SHAPE) + 8 * last) if last >= 0 else 1
     stride = strides[last] if last >= 0 else 0
     done = 0
     while done < count:
         run = min(count - done, size - index[last]) if last >= 0 else 1
-        source = data + offset
+        target, target_stride = buffer + done * itemsize, itemsize
+        source, source_stride = data + offset, stride
         if outwards:
-            for k in range(run):
-                put(as_pointer(source + k * stride, dtype), 0, get(packed, done + k))
-        elif stride == itemsize_of(packed):
-            row = as_pointer(source, dtype)
-            for k in range(run):
-                put(packed, done + k, get(row, k))
-        elif stride == 0:
-            value = get(as_pointer(source, dtype), 0)
-            for k in range(run):
-                put(packed, done + k, value)
+            target, target_stride, source, source_stride = source, stride, target, itemsize
+        if itemsize == 4:
+            _copy(target, target_stride, source, source_stride, run, numba.int32, 4)
+        elif itemsize == 8:
+            _copy(target, target_stride, source, source_stride, run, numba.int64, 8)
+        elif itemsize == 1:
+            _copy(target, target_stride, source, source_stride, run, numba.int8, 1)
         else:
-            for k in range(run):
-                put(packed, done + k, get(as_pointer(source + k * stride, dtype), 0))
+            _copy(target, target_stride, source, source_stride, run, numba.int16, 2)
         done += run
         if last >= 0:
             index[last] += run
@@ -145,41 +166,24 @@ def itemsize_of(typingctx, pointer):
     return numba.types.int64(pointer), codegen
 
 
-def _gather(array, out, start, count, buffer, itemsize):
-    if itemsize == 4:
-        _move(array, out, start, count, buffer, numba.int32, False)
-    elif itemsize == 8:
-        _move(array, out, start, count, buffer, numba.int64, False)
-    elif itemsize == 1:
-        _move(array, out, start, count, buffer, numba.int8, False)
-    else:
-        _move(array, out, start, count, buffer, numba.int16, False)
-
-
-def _scatter(array, out, start, count, buffer, itemsize):
-    if itemsize == 4:
-        _move(array, out, start, count, buffer, numba.int32, True)
-    elif itemsize == 8:
-        _move(array, out, start, count, buffer, numba.int64, True)
-    elif itemsize == 1:
-        _move(array, out, start, count, buffer, numba.int8, True)
-    else:
-        _move(array, out, start, count, buffer, numba.int16, True)
-
-
-# Gathering and scattering are machine code of their own, called by symbol from every elementwise
-# loop: compiled into each loop they would be most of its compile time.
-_MOVER = numba.types.void(*[numba.types.int64] * 6)
-gather = numba.types.ExternalFunction("numgrad_gather", _MOVER)
-scatter = numba.types.ExternalFunction("numgrad_scatter", _MOVER)
+# What every elementwise loop needs for other layouts than the dense one is machine code of its own,
+# called by symbol: compiled into each loop it would be most of its compile time.
+_SYMBOLS = {
+    "numgrad_layout": (_layout_of, numba.types.int64(*[numba.types.int64] * 2)),
+    "numgrad_move": (_move, numba.types.void(*[numba.types.int64] * 7)),
+}
+layout_of, move = (
+    numba.types.ExternalFunction(symbol, signature)
+    for symbol, (_, signature) in _SYMBOLS.items()
+)
 
 
 @functools.cache
-def _register_movers() -> None:
+def _register_symbols() -> None:
     """Make the symbols known to LLVM, before the first loop that calls them is linked."""
-    for symbol, function in (("numgrad_gather", _gather), ("numgrad_scatter", _scatter)):
+    for symbol, (function, signature) in _SYMBOLS.items():
         key = _cache.key(_cache.fingerprint(function), symbol)
-        llvm.add_symbol(symbol, native_address(function, _MOVER, (symbol, "any"), key))
+        llvm.add_symbol(symbol, native_address(function, signature, (symbol, "any"), key))
 
 
 class Elementwise:
@@ -266,7 +270,7 @@ class Elementwise:
                 f"        if layout{k} == DENSE:",
                 f"            p{k} = pointer_at(data{k}, start)",
                 f"        elif layout{k} == STRIDED:",
-                f"            gather(x{k}, x{count}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}))",
+                f"            move(x{k}, x{count}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}), 0)",
             ]
         arguments = ", ".join(f"get(p{k}, i)" for k in numbers)
         lines += [
@@ -276,7 +280,7 @@ class Elementwise:
             "        for i in range(count):",
             f"            put(target, i, function({arguments}))",
             f"        if layout{count} != DENSE:",
-            f"            scatter(x{count}, x{count}, start, count, address_of(target), itemsize_of(target))",
+            f"            move(x{count}, x{count}, start, count, address_of(target), itemsize_of(target), 1)",
         ]
         return "\n".join(lines) + "\n"
 
@@ -286,7 +290,7 @@ class Elementwise:
         with _compile_lock:
             if dtype in self.addresses:
                 return self.addresses[dtype]
-            _register_movers()
+            _register_symbols()
             scope: dict[str, Any] = dict(_SCOPE, function=self.function)
             for position, fixed in enumerate(self.dtypes):
                 kind = fixed if fixed is not None else dtype
@@ -342,8 +346,7 @@ _SCOPE: dict[str, Any] = {
     "itemsize_of": itemsize_of,
     "load_int64": load_int64,
     "layout_of": layout_of,
-    "gather": gather,
-    "scatter": scatter,
+    "move": move,
     "stack_buffer": stack_buffer,
     "pointer_at": pointer_at,
     "get": get,

@@ -14,8 +14,17 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import _items_of, arrays, element_count, flat, kernel, scalar
-from ._native import ARRAY_FLAGS, C_CONTIGUOUS, get, load_int32, load_int64, put
+from ._contract import arrays, flat, items_of, kernel, scalar
+from ._native import (
+    ARRAY_FLAGS,
+    ARRAY_NDIM,
+    ARRAY_SHAPE,
+    C_CONTIGUOUS,
+    get,
+    load_int32,
+    load_int64,
+    put,
+)
 from ._scalar import like
 from .blocks import data, maximum
 from .reduction import INLINED
@@ -48,6 +57,16 @@ def _lerp(a, b, weight):
     return b - (b - a) * (like(a, 1.0) - w)
 
 
+@njit(**INLINED)
+def element_count(array):
+    """The number of elements of the NumPy array object at this address."""
+    shape = load_int64(array + ARRAY_SHAPE)
+    count = 1
+    for k in range(load_int32(array + ARRAY_NDIM)):
+        count *= load_int64(shape + 8 * k)
+    return count
+
+
 @kernel(items=lambda params, others, out: len(others))
 def survey(begin, end, params: arrays, others: arrays, out: flat(np.int64)):
     """Whether `others`, whose length is a multiple of that of params, match params one by one.
@@ -58,17 +77,17 @@ def survey(begin, end, params: arrays, others: arrays, out: flat(np.int64)):
     update of a small network.
     """
     count = len(params)
-    dtype = load_int64(load_int64(_items_of(params)) + _ARRAY_DTYPE)
+    dtype = load_int64(load_int64(items_of(params)) + _ARRAY_DTYPE)
     total = 0
     unlike = 0
     for k in range(count):
-        array = load_int64(_items_of(params) + 8 * k)
+        array = load_int64(items_of(params) + 8 * k)
         total += element_count(array)
         if not _is_plain(array, dtype):
             unlike += 1
     for k in range(begin, end):
-        array = load_int64(_items_of(others) + 8 * k)
-        param = load_int64(_items_of(params) + 8 * (k % count))
+        array = load_int64(items_of(others) + 8 * k)
+        param = load_int64(items_of(params) + 8 * (k % count))
         if not _is_plain(array, dtype) or element_count(array) != element_count(param):
             unlike += 1
     out[0] = total
