@@ -1,20 +1,92 @@
 """The CPU: memory is NumPy's, a launch runs a kernel's machine code on the calling thread or all.
 
 `launch` is the one place where an operation meets a kernel, so it is also where `compile` listens.
+
+Large blocks are kept when they are freed and handed out again: the system gives a new one page by
+page, at the first touch of each, which takes longer than most kernels need to fill it.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
 from ..kernels._launch import PARALLEL_WORK, get_num_threads, launcher, set_num_threads
 
-__all__ = ["empty", "launch", "dense", "get_num_threads", "set_num_threads"]
+__all__ = ["dense", "empty", "empty_cache", "get_num_threads", "launch", "set_num_threads"]
 
-#: New memory, not initialised: `empty(shape, dtype)`.
-empty = np.empty
+#: Bytes from which on a block is kept, and from which on it asks for huge pages.
+LARGE, HUGE = 1 << 18, 1 << 22
+#: The most bytes of free blocks that are kept.
+KEPT = min(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
+
+_numpy_empty = np.empty
+
+
+def empty(shape: Any, dtype: Any) -> np.ndarray:
+    """New memory, not initialised."""
+    data = _numpy_empty(shape, dtype)
+    # Untouched, a large array of NumPy's costs nothing; most are small and stay.
+    return data if data.nbytes < LARGE else _pool.take(data.shape, data.dtype, data.nbytes)
+
+
+class _Block(np.ndarray):
+    """A block's bytes: goes back to the pool with the last array on it."""
+
+    def __del__(self) -> None:
+        # Not for a view of a block, nor while the interpreter ends.
+        if _pool is not None and type(self.base) is mmap.mmap:
+            _pool.put(self.base)
+
+
+class _Pool:
+    """Free blocks by size, the sizes least recently used first."""
+
+    def __init__(self) -> None:
+        self.free: OrderedDict[int, list[mmap.mmap]] = OrderedDict()
+        self.kept = 0
+
+    def take(self, shape: tuple, dtype: np.dtype, size: int) -> np.ndarray:
+        step = max(1 << (size.bit_length() - 4), mmap.PAGESIZE)  # at most an eighth is wasted
+        size = -(-size // step) * step
+        try:
+            memory = self.free[size].pop()
+            self.kept -= size
+            self.free.move_to_end(size)
+        except (KeyError, IndexError):
+            memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+                memory.madvise(mmap.MADV_HUGEPAGE)
+        return np.ndarray(shape, dtype, _Block(size, np.uint8, memory))
+
+    def put(self, memory: mmap.mmap) -> None:
+        size = len(memory)
+        if size > KEPT:
+            return
+        self.free.setdefault(size, []).append(memory)
+        self.kept += size
+        while self.kept > KEPT:
+            try:
+                size, blocks = self.free.popitem(last=False)
+                self.kept -= size * len(blocks)
+            except KeyError:  # another thread was faster
+                self.kept = 0
+
+    def clear(self) -> None:
+        self.free.clear()
+        self.kept = 0
+
+
+_pool = _Pool()
+
+
+def empty_cache() -> None:
+    """Give the free blocks that are kept for the next allocation back to the system."""
+    _pool.clear()
 
 
 def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
