@@ -12,6 +12,10 @@ nothing. Its parameters are annotated with what they are:
 `arrays`, `arrays(d)`  a tuple of arrays; `parameter[i]` is the flat view of the i-th
 ====================  ==========================================================================
 
+Arrays are read only, unless the spec is wrapped: `writes(rows)` for an output that the kernel fills
+over its whole range, `updates(rows)` for one that it also reads, or writes in part. `compile` relies
+on this to drop, reorder and merge launches.
+
 Where no dtype `d` is given it is T, the kernel's one type variable: a kernel is compiled once for
 every T it meets, and only then.
 """
@@ -159,19 +163,27 @@ def _arrays_getitem(value, index):
 
 
 class Spec:
-    """What a kernel's parameter is; calling a spec fixes its dtype (see the module's docstring)."""
+    """What a kernel's parameter is; calling a spec fixes its dtype (see the module's docstring).
 
-    def __init__(self, kind: str, dtype: Any = None, ndim: int = 0) -> None:
+    `effect` says what the kernel does to the array's elements: "reads", "writes" (every element of
+    the range, whatever it held) or "updates" (reads and writes, or writes some elements only).
+    """
+
+    def __init__(
+        self, kind: str, dtype: Any = None, ndim: int = 0, effect: str = "reads"
+    ) -> None:
         self.kind = kind
         self.dtype = None if dtype is None else np.dtype(dtype)
         self.ndim = ndim
+        self.effect = effect
 
     def __call__(self, dtype: Any) -> Spec:
-        return Spec(self.kind, dtype, self.ndim)
+        return Spec(self.kind, dtype, self.ndim, self.effect)
 
     def __repr__(self) -> str:
         name = f"array({self.ndim})" if self.kind == "array" else self.kind
-        return f"{name}[{self.dtype}]" if self.dtype is not None else name
+        name = f"{name}[{self.dtype}]" if self.dtype is not None else name
+        return name if self.effect == "reads" else f"{self.effect}({name})"
 
     def numba_type(self, dtype: np.dtype) -> types.Type:
         """The parameter's type inside the kernel, for T = `dtype`."""
@@ -203,6 +215,16 @@ rows, flat, scalar, arrays = Spec("rows"), Spec("flat"), Spec("scalar"), Spec("a
 def array(ndim: int, dtype: Any = None) -> Spec:
     """A C-contiguous array with exactly `ndim` dimensions."""
     return Spec("array", dtype, ndim)
+
+
+def writes(spec: Spec) -> Spec:
+    """An array that the kernel fills over its whole range, whatever it held."""
+    return Spec(spec.kind, spec.dtype, spec.ndim, "writes")
+
+
+def updates(spec: Spec) -> Spec:
+    """An array that the kernel reads and writes, or writes in part."""
+    return Spec(spec.kind, spec.dtype, spec.ndim, "updates")
 
 
 class Compiled:
