@@ -1,0 +1,169 @@
+"""What a function can see: the tensors, modules, optimizers and constants it refers to.
+
+A program holds for a state of all that. `Reach` walks from the function through its closure, the
+globals its code names, and the objects they hold. Every finding gets one of three guards:
+
+- an expression on the function's closure or globals, evaluated before every call;
+- a snapshot of a module or optimizer, taken again when `tape.changes` says that some module,
+  optimizer or setting has changed;
+- the memory of a tensor, compared natively before every call (`program.py`).
+
+An object says what it holds by `__reached__()`, a `Holding`; modules and optimizers do.
+"""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+import types
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..autograd.tape import Variable
+
+CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype)
+
+
+class Holding(NamedTuple):
+    """What an object holds: further objects, and what else its behaviour depends on."""
+
+    objects: Iterable[Any]
+    snapshot: tuple
+    #: Dicts with numbers that a program takes as they are at each call (an optimizer's options).
+    options: tuple[dict, ...] = ()
+
+
+class Reach:
+    """Everything that a call of `function` may read besides its arguments."""
+
+    def __init__(self, function: Callable) -> None:
+        self.tensors: list[Variable] = []
+        self.holders: list[Any] = []  # objects with `__reached__`
+        self.guards: list[str] = []
+        self.scope: dict[str, Any] = {}  # the names in the guards
+        self.kept: list[Any] = []  # keeps the ids below unique
+        self._seen: set[int] = set()
+        self._visit_callable(function)
+
+    def snapshots(self) -> list[tuple]:
+        """The state of all modules and optimizers, to be compared with a later one."""
+        return [holder.__reached__().snapshot for holder in self.holders]
+
+    def options(self) -> list[dict]:
+        """The option dicts of all optimizers."""
+        return [d for holder in self.holders for d in holder.__reached__().options]
+
+    def add(self, value: Any) -> None:
+        """Visit an object whose place needs no guard: an argument, or held by a holder."""
+        self._visit(value, None)
+
+    # ------------------------------------------------------------------ the walk
+
+    def _name(self, value: Any) -> str:
+        name = f"o{len(self.scope)}"
+        self.scope[name] = value
+        return name
+
+    def _is(self, access: str | None, value: Any) -> None:
+        if access is not None:
+            self.guards.append(f"{access} is {self._name(value)}")
+
+    def _visit(self, value: Any, access: str | None) -> None:
+        if isinstance(value, CONSTANTS):
+            if access is not None:
+                if isinstance(value, (bool, type(None), type(Ellipsis))):
+                    self._is(access, value)
+                else:
+                    name = self._name(value)
+                    self.guards.append(f"{access} == {name} and type({access}) is type({name})")
+            return
+        if isinstance(value, (types.ModuleType, type)) or isinstance(value, types.BuiltinFunctionType):
+            return
+        self._is(access, value)
+        if id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        self.kept.append(value)
+        if isinstance(value, Variable):
+            self.tensors.append(value)
+        elif hasattr(type(value), "__reached__"):
+            self.holders.append(value)
+            for held in value.__reached__().objects:
+                self._visit(held, None)
+            forward = getattr(type(value), "forward", None)
+            if forward is not None:
+                self._visit_callable(forward)
+        elif isinstance(value, (tuple, list)):
+            if access is not None:
+                self.guards.append(f"len({access}) == {len(value)}")
+            for k, item in enumerate(value):
+                self._visit(item, None if access is None else f"{access}[{k}]")
+        elif isinstance(value, dict):
+            if access is not None:
+                self.guards.append(f"len({access}) == {len(value)}")
+            for key, item in value.items():
+                inner = None
+                if access is not None:
+                    name = self._name(key)
+                    self.guards.append(f"{name} in {access}")
+                    inner = f"{access}[{name}]"
+                self._visit(item, inner)
+        elif callable(value):
+            self._visit_callable(value)
+        elif hasattr(value, "__dict__") and not _is_own(type(value)):
+            self._visit(vars(value), None if access is None else f"{access}.__dict__")
+
+    def _visit_callable(self, function: Any) -> None:
+        function = inspect.unwrap(function)
+        if isinstance(function, functools.partial):
+            self._visit_callable(function.func)
+            for value in (*function.args, *function.keywords.values()):
+                self._visit(value, None)
+            return
+        if isinstance(function, types.MethodType):
+            self._visit(function.__self__, None)
+            function = function.__func__
+        code = getattr(function, "__code__", None)
+        if code is None:
+            if not isinstance(function, type) and hasattr(type(function), "__reached__"):
+                self._visit(function, None)
+            return
+        if _is_own(function) or id(code) in self._seen:
+            return
+        self._seen.add(id(code))
+        self.kept.append(code)
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # not bound yet
+                continue
+            self._visit(value, f"{self._name(cell)}.cell_contents")
+        scope = function.__globals__
+        own = None
+        for name in sorted(_names(code)):
+            if name in scope:
+                if isinstance(scope[name], (types.ModuleType, type)):
+                    continue
+                own = own or self._name(scope)
+                self._visit(scope[name], f"{own}[{name!r}]")
+            elif not hasattr(builtins, name):
+                continue
+        for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
+            self._visit(value, None)
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """The names that a function's code, and the functions inside it, look up."""
+    names = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= _names(constant)
+    return names
+
+
+def _is_own(value: Any) -> bool:
+    """Whether a function or class is numgrad's: what it refers to does not change."""
+    return str(getattr(value, "__module__", "")).split(".")[0] == "numgrad"
