@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import flat, kernel, scalar
+from ._contract import flat, kernel, scalar, updates, writes
 from ._native import get, pointer_at, put
 from ._scalar import like
 from .blocks import data
@@ -46,7 +46,7 @@ def reduced(loss, parts, block, blocks, total, weights, bad, reduction):
 
 
 @kernel(items=lambda parts, loss, *_: 1)
-def add_parts(begin, end, parts: PARTS, loss: flat, reduction: INDEX):
+def add_parts(begin, end, parts: updates(PARTS), loss: updates(flat), reduction: INDEX):
     """parts[0] = Σ parts over the blocks, loss[0] = the reduced loss (untouched for none).
 
     parts (blocks, 3).
@@ -69,9 +69,9 @@ def cross_entropy_forward(
     logits: flat,
     target: TARGETS,
     weight: flat,
-    stats: flat,
-    loss: flat,
-    parts: PARTS,
+    stats: updates(flat),
+    loss: updates(flat),
+    parts: writes(PARTS),
     classes: INDEX,
     block: INDEX,
     ignore_index: INDEX,
@@ -127,7 +127,7 @@ def cross_entropy_backward(
     weight: flat,
     stats: flat,
     parts: PARTS,
-    out: flat,
+    out: writes(flat),
     classes: INDEX,
     ignore_index: INDEX,
     smoothing: scalar,
@@ -182,8 +182,8 @@ def nll_loss_forward(
     log_probs: flat,
     target: TARGETS,
     weight: flat,
-    loss: flat,
-    parts: PARTS,
+    loss: updates(flat),
+    parts: writes(PARTS),
     classes: INDEX,
     inner: INDEX,
     block: INDEX,
@@ -227,7 +227,7 @@ def nll_loss_backward(
     target: TARGETS,
     weight: flat,
     parts: PARTS,
-    out: flat,
+    out: writes(flat),
     classes: INDEX,
     inner: INDEX,
     ignore_index: INDEX,

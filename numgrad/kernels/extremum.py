@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from ._contract import Kernel, flat, kernel
+from ._contract import Kernel, flat, kernel, writes
 from ._native import get, pointer_at, put
 from .blocks import data, maximum, minimum
 from .maths_bits import select
@@ -36,7 +36,13 @@ def _extremum(name: str, word: str, combine: Callable, better: Callable) -> tupl
         return better(a, b) | ((a != a) & (b == b))
 
     def extremum_rows(
-        begin, end, x: flat, values: flat, indices: POSITIONS, n: INDEX, chunk: INDEX
+        begin,
+        end,
+        x: flat,
+        values: writes(flat),
+        indices: writes(POSITIONS),
+        n: INDEX,
+        chunk: INDEX,
     ):
         if n < SHORT and chunk >= n:
             for row in range(begin, end):
@@ -80,8 +86,8 @@ def _extremum(name: str, word: str, combine: Callable, better: Callable) -> tupl
         begin,
         end,
         x: flat,
-        values: flat,
-        indices: POSITIONS,
+        values: writes(flat),
+        indices: writes(POSITIONS),
         n: INDEX,
         inner: INDEX,
         chunk: INDEX,
@@ -112,8 +118,8 @@ def _extremum(name: str, word: str, combine: Callable, better: Callable) -> tupl
         end,
         x: flat,
         positions: POSITIONS,
-        values: flat,
-        indices: POSITIONS,
+        values: writes(flat),
+        indices: writes(POSITIONS),
         parts: INDEX,
         inner: INDEX,
     ):
@@ -165,7 +171,9 @@ min_rows, min_columns, min_parts = _extremum("min", "smallest", minimum, lambda 
 
 
 @kernel(items=lambda grad, indices, out, n, inner: out.size // (n * inner))
-def scatter_selected(begin, end, grad: flat, indices: POSITIONS, out: flat, n: INDEX, inner: INDEX):
+def scatter_selected(
+    begin, end, grad: flat, indices: POSITIONS, out: writes(flat), n: INDEX, inner: INDEX
+):
     """out[o, indices[o, j], j] = grad[o, j], and zero elsewhere: the gradient of a selection.
 
     grad and indices (outer, inner), out (outer, n, inner). Writes out once.
@@ -182,7 +190,9 @@ def scatter_selected(begin, end, grad: flat, indices: POSITIONS, out: flat, n: I
 
 
 @kernel(items=lambda x, indices, out, n, inner: out.size)
-def gather_selected(begin, end, x: flat, indices: POSITIONS, out: flat, n: INDEX, inner: INDEX):
+def gather_selected(
+    begin, end, x: flat, indices: POSITIONS, out: writes(flat), n: INDEX, inner: INDEX
+):
     """out[o, j] = x[o, indices[o, j], j].
 
     x (outer, n, inner), indices and out (outer, inner). Reads one element of x for each of out.

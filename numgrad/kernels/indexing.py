@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from ._contract import OPTIONS, Kernel, array, arrays, flat, kernel, scalar
+from ._contract import OPTIONS, Kernel, array, arrays, flat, kernel, scalar, updates, writes
 from ._native import get, pointer_at, put
 from .blocks import data
 
@@ -45,7 +45,15 @@ def _copy(source, target, count):
 
 @kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
 def take_rows(
-    begin, end, x: flat, index: INDEX, out: flat, bad: INDEX, n: COUNT, m: COUNT, inner: COUNT
+    begin,
+    end,
+    x: flat,
+    index: INDEX,
+    out: updates(flat),
+    bad: updates(INDEX),
+    n: COUNT,
+    m: COUNT,
+    inner: COUNT,
 ):
     """out[o, i] = x[o, index[i]], rows of `inner` elements; an index may count from the end.
 
@@ -74,7 +82,15 @@ def take_rows(
 
 @kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
 def gather_along(
-    begin, end, x: flat, index: INDEX, out: flat, bad: INDEX, n: COUNT, m: COUNT, inner: COUNT
+    begin,
+    end,
+    x: flat,
+    index: INDEX,
+    out: writes(flat),
+    bad: updates(INDEX),
+    n: COUNT,
+    m: COUNT,
+    inner: COUNT,
 ):
     """out[o, i, j] = x[o, index[o, i, j], j].
 
@@ -108,7 +124,7 @@ def gather_along(
 
 
 @kernel
-def check_index(begin, end, index: INDEX, bad: INDEX, low: COUNT, high: COUNT):
+def check_index(begin, end, index: INDEX, bad: updates(INDEX), low: COUNT, high: COUNT):
     """bad[0] = 1 where an index is not in [low, high). Reads 8 bytes an index."""
     found = 0
     for p in range(begin, end):
@@ -119,7 +135,9 @@ def check_index(begin, end, index: INDEX, bad: INDEX, low: COUNT, high: COUNT):
 
 
 @kernel(items=lambda indices, sizes, out, bad: out.size)
-def combine_indices(begin, end, indices: arrays(np.int64), sizes: INDEX, out: INDEX, bad: INDEX):
+def combine_indices(
+    begin, end, indices: arrays(np.int64), sizes: INDEX, out: writes(INDEX), bad: updates(INDEX)
+):
     """out[p] = the row-major position of the element (indices[0][p], indices[1][p], ...).
 
     Indices may count from the end. bad (len(indices),): bad[k] = 1 where one of indices[k] is out
@@ -148,7 +166,7 @@ def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
         end,
         values: flat,
         index: INDEX,
-        out: flat,
+        out: updates(flat),
         n: COUNT,
         m: COUNT,
         inner: COUNT,
@@ -184,7 +202,7 @@ def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
         end,
         values: flat,
         index: INDEX,
-        out: flat,
+        out: updates(flat),
         n: COUNT,
         m: COUNT,
         inner: COUNT,
@@ -250,7 +268,7 @@ _, smallest_along = _writer(
 
 
 @kernel(items=lambda parts, out, outer: out.size)
-def join(begin, end, parts: arrays, out: flat, outer: COUNT):
+def join(begin, end, parts: arrays, out: writes(flat), outer: COUNT):
     """out[o] = parts[0][o], parts[1][o], ... one after the other.
 
     parts[k] (outer, widths[k]), out (outer, sum of the widths). Reads and writes every element.
@@ -278,7 +296,7 @@ def join(begin, end, parts: arrays, out: flat, outer: COUNT):
 
 
 @kernel(items=lambda x, out, diagonal, lower: x.size // x.shape[2] if x.shape[2] else 0)
-def triangle(begin, end, x: array(3), out: array(3), diagonal: COUNT, lower: COUNT):
+def triangle(begin, end, x: array(3), out: writes(array(3)), diagonal: COUNT, lower: COUNT):
     """out[b, i, j] = x[b, i, j] on one side of a diagonal and on it, 0 on the other.
 
     lower = 1 keeps j - i <= diagonal, lower = 0 keeps j - i >= diagonal. x and out (batch, rows,
@@ -296,7 +314,7 @@ def triangle(begin, end, x: array(3), out: array(3), diagonal: COUNT, lower: COU
 
 
 @kernel(items=lambda weight, index, limit, order: index.size)
-def limit_rows(begin, end, weight: array(2), index: INDEX, limit: scalar, order: scalar):
+def limit_rows(begin, end, weight: updates(array(2)), index: INDEX, limit: scalar, order: scalar):
     """Scale weight[index[i]] down to a p-norm of `limit` where its norm is above that.
 
     weight (rows, columns) is changed in place; every index once at most. `order` is the p, which

@@ -37,7 +37,7 @@ import numba
 import numpy as np
 from numba import njit
 
-from ._contract import OPTIONS, Kernel, arrays, flat, kernel, scalar
+from ._contract import OPTIONS, Kernel, arrays, flat, kernel, scalar, updates, writes
 from ._launch import PARALLEL_WORK, get_num_threads, launcher
 from ._native import address_of, as_pointer, pointer_at, stack_buffer
 from .matmul_packed import ACROSS_BYTES, ACROSS_ROWS, DEPTH, STRIP_BYTES, TILE_BYTES, multiply_block
@@ -107,7 +107,7 @@ def sum_rows(a, row_stride, k_stride, rows, k, zero, sums, spare):
 
 @kernel(items=_items)
 def matmul_small(
-    begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
+    begin, end, a: flat, b: flat, out: updates(flat), bias: arrays, sums: writes(arrays),
     alpha: scalar, beta: scalar, sizes: flat(np.int64),
 ):  # fmt: skip
     """The product by its formula; an item is a row of one matrix.
@@ -165,7 +165,7 @@ def matmul_small(
 
 @kernel(items=_items)
 def matmul_thin(
-    begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
+    begin, end, a: flat, b: flat, out: updates(flat), bias: arrays, sums: writes(arrays),
     alpha: scalar, beta: scalar, sizes: flat(np.int64),
 ):  # fmt: skip
     """The product where m or n is at most `THIN`; an item is a block of the longer side of one
@@ -216,7 +216,7 @@ def computed_across(m, transpose_a, transpose_b):
 
 @kernel(items=_items)
 def matmul_packed(
-    begin, end, a: flat, b: flat, out: flat, bias: arrays, sums: arrays,
+    begin, end, a: flat, b: flat, out: updates(flat), bias: arrays, sums: writes(arrays),
     alpha: scalar, beta: scalar, sizes: flat(np.int64),
 ):  # fmt: skip
     """The product by packed panels and tiles in registers; an item is a block of one output.

@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import flat, kernel, scalar
+from ._contract import flat, kernel, scalar, updates, writes
 from ._native import get, pointer_at, put
 from ._scalar import like
 from .blocks import data
@@ -29,7 +29,15 @@ def rows_in_block(rows: int) -> int:
 
 @kernel(items=lambda x, weight, bias, out, stats, n, eps: x.size // n)
 def layer_norm_forward(
-    begin, end, x: flat, weight: flat, bias: flat, out: flat, stats: flat, n: INDEX, eps: scalar
+    begin,
+    end,
+    x: flat,
+    weight: flat,
+    bias: flat,
+    out: writes(flat),
+    stats: writes(flat),
+    n: INDEX,
+    eps: scalar,
 ):
     """out[i, j] = (x[i, j] - meanᵢ) · rstdᵢ · weight[j] + bias[j]
 
@@ -56,8 +64,8 @@ def layer_norm_backward(
     x: flat,
     weight: flat,
     stats: flat,
-    out: flat,
-    sums: flat,
+    out: writes(flat),
+    sums: writes(flat),
     n: INDEX,
     block: INDEX,
 ):
@@ -104,9 +112,9 @@ def batch_norm_stats(
     end,
     mean: MEANS,
     variance: flat,
-    stats: flat,
-    running_mean: flat,
-    running_var: flat,
+    stats: writes(flat),
+    running_mean: updates(flat),
+    running_var: updates(flat),
     momentum: scalar,
     count: scalar,
     eps: scalar,
@@ -132,7 +140,7 @@ def batch_norm_stats(
 
 @kernel(items=lambda x, stats, weight, bias, out, inner: x.size // (weight.size * inner))
 def batch_norm_apply(
-    begin, end, x: flat, stats: flat, weight: flat, bias: flat, out: flat, inner: INDEX
+    begin, end, x: flat, stats: flat, weight: flat, bias: flat, out: writes(flat), inner: INDEX
 ):
     """out[i, c, k] = (x[i, c, k] - mean_c) · rstd_c · weight[c] + bias[c]
 
@@ -168,7 +176,7 @@ def gradient_sums(g, values, inner, centre):
 
 @kernel(items=lambda grad, x, stats, sums, inner, block: sums.size // stats.size)
 def batch_norm_sums(
-    begin, end, grad: flat, x: flat, stats: flat, sums: flat, inner: INDEX, block: INDEX
+    begin, end, grad: flat, x: flat, stats: flat, sums: writes(flat), inner: INDEX, block: INDEX
 ):
     """sums[b, 0, c] = Σ grad · x̂, sums[b, 1, c] = Σ grad over block b of `block` samples.
 
@@ -211,7 +219,7 @@ def batch_norm_backward(
     stats: flat,
     weight: flat,
     sums: flat,
-    out: flat,
+    out: writes(flat),
     inner: INDEX,
     count: scalar,
 ):

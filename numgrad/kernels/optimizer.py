@@ -14,7 +14,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import arrays, flat, items_of, kernel, scalar
+from ._contract import arrays, flat, items_of, kernel, scalar, updates, writes
 from ._native import (
     ARRAY_FLAGS,
     ARRAY_NDIM,
@@ -68,7 +68,7 @@ def element_count(array):
 
 
 @kernel(items=lambda params, others, out: len(others))
-def survey(begin, end, params: arrays, others: arrays, out: flat(np.int64)):
+def survey(begin, end, params: arrays, others: arrays, out: writes(flat(np.int64))):
     """Whether `others`, whose length is a multiple of that of params, match params one by one.
 
     Writes the elements of all params into out[0], and into out[1] the number of arrays, params
@@ -101,7 +101,15 @@ def _is_plain(array, dtype):
 
 
 @kernel(items=elements)
-def sgd(begin, end, params: arrays, grads: arrays, lr: scalar, weight_decay: scalar, sign: scalar):
+def sgd(
+    begin,
+    end,
+    params: updates(arrays),
+    grads: arrays,
+    lr: scalar,
+    weight_decay: scalar,
+    sign: scalar,
+):
     """p -= lr · g. Reads p and g, writes p; four operations an element."""
     start = 0
     for k in range(len(params)):
@@ -118,9 +126,9 @@ def sgd(begin, end, params: arrays, grads: arrays, lr: scalar, weight_decay: sca
 def sgd_momentum(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    buffers: arrays,
+    buffers: updates(arrays),
     lr: scalar,
     weight_decay: scalar,
     sign: scalar,
@@ -147,7 +155,7 @@ def sgd_momentum(
 
 
 @kernel(items=lambda steps: len(steps))
-def advance(begin, end, steps: STEPS):
+def advance(begin, end, steps: updates(STEPS)):
     """steps[k] += 1 for the step count of each parameter. Launch it before the update itself."""
     for k in range(begin, end):
         steps[k][0] += np.float32(1)
@@ -157,10 +165,10 @@ def advance(begin, end, steps: STEPS):
 def adam(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    means: arrays,
-    squares: arrays,
+    means: updates(arrays),
+    squares: updates(arrays),
     steps: STEPS,
     lr: scalar,
     weight_decay: scalar,
@@ -203,11 +211,11 @@ def adam(
 def adam_amsgrad(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    means: arrays,
-    squares: arrays,
-    maxima: arrays,
+    means: updates(arrays),
+    squares: updates(arrays),
+    maxima: updates(arrays),
     steps: STEPS,
     lr: scalar,
     weight_decay: scalar,
@@ -259,9 +267,9 @@ def _bias_correction(step, lr, beta1, beta2):
 def rmsprop(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    squares: arrays,
+    squares: updates(arrays),
     lr: scalar,
     weight_decay: scalar,
     sign: scalar,
@@ -287,10 +295,10 @@ def rmsprop(
 def rmsprop_momentum(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    squares: arrays,
-    buffers: arrays,
+    squares: updates(arrays),
+    buffers: updates(arrays),
     lr: scalar,
     weight_decay: scalar,
     sign: scalar,
@@ -323,10 +331,10 @@ def rmsprop_momentum(
 def rmsprop_centered(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    squares: arrays,
-    means: arrays,
+    squares: updates(arrays),
+    means: updates(arrays),
     lr: scalar,
     weight_decay: scalar,
     sign: scalar,
@@ -358,11 +366,11 @@ def rmsprop_centered(
 def rmsprop_centered_momentum(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    squares: arrays,
-    means: arrays,
-    buffers: arrays,
+    squares: updates(arrays),
+    means: updates(arrays),
+    buffers: updates(arrays),
     lr: scalar,
     weight_decay: scalar,
     sign: scalar,
@@ -405,9 +413,9 @@ def rmsprop_centered_momentum(
 def adagrad(
     begin,
     end,
-    params: arrays,
+    params: updates(arrays),
     grads: arrays,
-    sums: arrays,
+    sums: updates(arrays),
     steps: STEPS,
     lr: scalar,
     weight_decay: scalar,

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import flat, kernel, rows, scalar
+from ._contract import flat, kernel, rows, scalar, updates, writes
 from .maths import log as log_of
 from .maths_bits import add, bits_of, fma, from_bits
 from .maths_float32 import ROUND, sin_at_quarter
@@ -27,6 +27,7 @@ POSITION = WORDS  # state[POSITION]: how many words are used up; WORDS and more:
 KEPT = WORDS + 1  # state[KEPT]: 1 where a normal value is kept
 KEPT_VALUE = WORDS + 2  # its low and high half
 STATE_WORDS = WORDS + 4
+STATE = updates(flat(np.uint32))  # the spec of the array of them
 #: The position right after seeding. PyTorch's saved state tells it from "all used up".
 UNUSED = WORDS + 1
 
@@ -65,7 +66,7 @@ def _one(*arguments):
 
 
 @kernel(items=_one)
-def seed(begin, end, state: flat(np.uint32), value: scalar(np.int64)):
+def seed(begin, end, state: STATE, value: scalar(np.int64)):
     """The twister's initial words from the low 32 bits of a seed: Knuth's linear recurrence."""
     if begin < end:
         word = np.uint32(value)
@@ -189,7 +190,7 @@ def _uniform_double(wide, low, span):
 
 @kernel(items=_one)
 def uniform_float32(
-    begin, end, state: flat(np.uint32), out: flat(np.float32), low: scalar, high: scalar
+    begin, end, state: STATE, out: writes(flat(np.float32)), low: scalar, high: scalar
 ):
     """out[i] = u · (high - low) + low with u = (word mod 2^24) / 2^24, in float32."""
     if begin < end:
@@ -199,7 +200,7 @@ def uniform_float32(
 
 @kernel(items=_one)
 def uniform_float64(
-    begin, end, state: flat(np.uint32), out: flat(np.float64), low: scalar, high: scalar
+    begin, end, state: STATE, out: writes(flat(np.float64)), low: scalar, high: scalar
 ):
     """out[i] = u · (high - low) + low with u = (wide word mod 2^53) / 2^53."""
     if begin < end:
@@ -221,21 +222,21 @@ def _wide_integer(wide, span, base):
 
 
 @kernel(items=_one)
-def integers(begin, end, state: flat(np.uint32), out: flat, bounds: flat(np.uint64)):
+def integers(begin, end, state: STATE, out: writes(flat), bounds: flat(np.uint64)):
     """out[i] = word mod span + base."""
     if begin < end:
         _fill_from_words(state, out, 0, out.size, _integer, bounds[0], bounds[1])
 
 
 @kernel(items=_one)
-def wide_integers(begin, end, state: flat(np.uint32), out: flat, bounds: flat(np.uint64)):
+def wide_integers(begin, end, state: STATE, out: writes(flat), bounds: flat(np.uint64)):
     """out[i] = wide word mod span + base."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _wide_integer, bounds[0], bounds[1])
 
 
 @kernel(items=_one)
-def permutation(begin, end, state: flat(np.uint32), out: flat):
+def permutation(begin, end, state: STATE, out: writes(flat)):
     """The numbers 0 ... n - 1 in random order, each order as likely as any other."""
     if begin < end:
         n = out.size
@@ -261,16 +262,14 @@ def _event(wide, probability, value):
 
 
 @kernel(items=_one)
-def bernoulli(begin, end, state: flat(np.uint32), out: flat, probability: scalar, value: scalar):
+def bernoulli(begin, end, state: STATE, out: writes(flat), probability: scalar, value: scalar):
     """out[i] = `value` with the given probability, else 0; a wide word each."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _event, probability, value)
 
 
 @kernel(items=_one)
-def bernoulli_float32(
-    begin, end, state: flat(np.uint32), out: flat, probabilities: flat(np.float32)
-):
+def bernoulli_float32(begin, end, state: STATE, out: writes(flat), probabilities: flat(np.float32)):
     """out[i] = 1 with probability probabilities[i], else 0; a word each."""
     if begin < end:
         for i in range(out.size):
@@ -278,9 +277,7 @@ def bernoulli_float32(
 
 
 @kernel(items=_one)
-def bernoulli_float64(
-    begin, end, state: flat(np.uint32), out: flat, probabilities: flat(np.float64)
-):
+def bernoulli_float64(begin, end, state: STATE, out: writes(flat), probabilities: flat(np.float64)):
     """out[i] = 1 with probability probabilities[i], else 0; a wide word each."""
     if begin < end:
         for i in range(out.size):
@@ -289,7 +286,7 @@ def bernoulli_float64(
 
 @kernel(items=_one)
 def multinomial(
-    begin, end, state: flat(np.uint32), out: rows(np.int64), weights: rows, cumulative: flat
+    begin, end, state: STATE, out: writes(rows(np.int64)), weights: rows, cumulative: updates(flat)
 ):
     """out[i, k] = an index into weights[i], drawn with replacement in proportion to the weights.
 
@@ -340,21 +337,21 @@ def _geometric(wide, log_failure, _):
 
 
 @kernel(items=_one)
-def exponential(begin, end, state: flat(np.uint32), out: flat, rate: scalar):
+def exponential(begin, end, state: STATE, out: writes(flat), rate: scalar):
     """out[i] = -log(1 - u) / rate."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _exponential, rate, 0.0)
 
 
 @kernel(items=_one)
-def cauchy(begin, end, state: flat(np.uint32), out: flat, median: scalar, sigma: scalar):
+def cauchy(begin, end, state: STATE, out: writes(flat), median: scalar, sigma: scalar):
     """out[i] = median + sigma · tan(π (u - 1/2))."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _cauchy, median, sigma)
 
 
 @kernel(items=_one)
-def geometric(begin, end, state: flat(np.uint32), out: flat, probability: scalar):
+def geometric(begin, end, state: STATE, out: writes(flat), probability: scalar):
     """out[i] = ceil(log(u) / log(1 - probability)): trials up to and with the first success."""
     if begin < end:
         log_failure = math.log1p(-probability)
@@ -386,7 +383,7 @@ def _scaled(z, mean, std):
 
 
 @kernel(items=_one)
-def normal_one_by_one(begin, end, state: flat(np.uint32), out: flat, mean: scalar, std: scalar):
+def normal_one_by_one(begin, end, state: STATE, out: writes(flat), mean: scalar, std: scalar):
     """out[i] = z · std + mean in float64: PyTorch's way for fewer than 16 or strided numbers."""
     if begin < end:
         for i in range(out.size):
@@ -394,7 +391,7 @@ def normal_one_by_one(begin, end, state: flat(np.uint32), out: flat, mean: scala
 
 
 @kernel(items=_one)
-def log_normal(begin, end, state: flat(np.uint32), out: flat, mean: scalar, std: scalar):
+def log_normal(begin, end, state: STATE, out: writes(flat), mean: scalar, std: scalar):
     """out[i] = exp(z · std + mean), one by one."""
     if begin < end:
         for i in range(out.size):
@@ -426,7 +423,7 @@ def _sixteen_double(part, mean, std):
 
 @kernel(items=_one)
 def normal_float32(
-    begin, end, state: flat(np.uint32), out: flat(np.float32), mean: scalar, std: scalar
+    begin, end, state: STATE, out: writes(flat(np.float32)), mean: scalar, std: scalar
 ):
     """out[i] = z · std + mean for 16 numbers or more, sixteen at a time from sixteen uniforms.
 
@@ -445,7 +442,7 @@ def normal_float32(
 
 @kernel(items=_one)
 def normal_float64(
-    begin, end, state: flat(np.uint32), out: flat(np.float64), mean: scalar, std: scalar
+    begin, end, state: STATE, out: writes(flat(np.float64)), mean: scalar, std: scalar
 ):
     """`normal_float32`'s rule in float64."""
     if begin < end:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ._contract import OPTIONS, Kernel, flat, scalar
+from ._contract import OPTIONS, Kernel, flat, scalar, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data, maximum, minimum
@@ -81,7 +81,7 @@ def _reduction(
     load, combine, start, widen, finish = (
         njit(**INLINED)(f) for f in (load, combine, start, widen, finish)
     )
-    output = flat if result is None else flat(result)
+    output = writes(flat if result is None else flat(result))
 
     def reduce_rows(begin, end, x: flat, out: output, n: INDEX, chunk: INDEX, parameter: scalar):
         source, target = data(x), data(out)

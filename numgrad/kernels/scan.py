@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from ._contract import Kernel, flat, kernel
+from ._contract import Kernel, flat, kernel, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data
@@ -41,7 +41,7 @@ def strip(item, n, inner):
 def _scan(name: str, formula: str, combine: Callable, wide: Any, result: Any = None) -> Kernel:
     """The kernel of a running `combine`, computed in the dtype `wide`."""
     combine = njit(**INLINED)(combine)
-    output = flat if result is None else flat(result)
+    output = writes(flat if result is None else flat(result))
 
     def scan(begin, end, x: flat, out: output, n: INDEX, inner: INDEX, reverse: INDEX):
         running = stack_buffer(wide, STRIP)
@@ -86,7 +86,7 @@ cumprod_integers = _scan(
 
 @kernel(items=_items)
 def linear_scan(
-    begin, end, x: flat, factor: flat, out: flat, n: INDEX, inner: INDEX, reverse: INDEX
+    begin, end, x: flat, factor: flat, out: writes(flat), n: INDEX, inner: INDEX, reverse: INDEX
 ):
     """out[i] = x[i] + factor[i] · out[i - 1], and out[0] = x[0] (out[i + 1] for `reverse`).
 
@@ -112,7 +112,7 @@ def linear_scan(
 
 
 @kernel(items=_items)
-def logcumsumexp(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX, reverse: INDEX):
+def logcumsumexp(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX, reverse: INDEX):
     """out[i] = log(exp(x[0]) + … + exp(x[i]))
 
     x and out (outer, n, inner). Each step is max(a, b) + log1p(exp(-|a - b|)). Reads x and writes
@@ -144,8 +144,8 @@ def _running_extremum(name: str, word: str, precedes: Callable) -> Kernel:
         begin,
         end,
         x: flat,
-        values: flat,
-        indices: flat(np.int64),
+        values: writes(flat),
+        indices: writes(flat(np.int64)),
         n: INDEX,
         inner: INDEX,
         reverse: INDEX,
@@ -182,7 +182,7 @@ def scatter_added(
     end,
     grad: flat,
     indices: flat(np.int64),
-    out: flat,
+    out: writes(flat),
     n: INDEX,
     inner: INDEX,
     reverse: INDEX,

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import flat, kernel
+from ._contract import flat, kernel, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data, difference, larger
@@ -62,7 +62,7 @@ def sum_of_exp(values, n, shift):
 
 
 @kernel(items=row_items)
-def softmax_rows(begin, end, x: flat, out: flat, n: INDEX):
+def softmax_rows(begin, end, x: flat, out: writes(flat), n: INDEX):
     """out[i, j] = exp(x[i, j] - maxᵢ) / Σⱼ exp(x[i, j] - maxᵢ)
 
     x and out (outer, n). Reads x and writes out once, the row stays in the cache in between; an
@@ -85,7 +85,7 @@ def softmax_rows(begin, end, x: flat, out: flat, n: INDEX):
 
 
 @kernel(items=row_items)
-def log_softmax_rows(begin, end, x: flat, out: flat, n: INDEX):
+def log_softmax_rows(begin, end, x: flat, out: writes(flat), n: INDEX):
     """out[i, j] = x[i, j] - maxᵢ - log Σⱼ exp(x[i, j] - maxᵢ)
 
     x and out (outer, n). Reads x and writes out once; an exponential and four operations an
@@ -101,7 +101,7 @@ def log_softmax_rows(begin, end, x: flat, out: flat, n: INDEX):
 
 
 @kernel(items=lambda x, out, n, chunk: out.size)
-def logsumexp_rows(begin, end, x: flat, out: flat, n: INDEX, chunk: INDEX):
+def logsumexp_rows(begin, end, x: flat, out: writes(flat), n: INDEX, chunk: INDEX):
     """out[i] = log Σⱼ exp(x[i, j])
 
     x (outer, n), out (outer, ceil(n / chunk)): long rows in chunks, and then their results, as in
@@ -120,7 +120,7 @@ def logsumexp_rows(begin, end, x: flat, out: flat, n: INDEX, chunk: INDEX):
 
 
 @kernel(items=row_items)
-def softmax_backward_rows(begin, end, grad: flat, y: flat, out: flat, n: INDEX):
+def softmax_backward_rows(begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX):
     """out[i, j] = y[i, j] · (grad[i, j] - Σₖ grad[i, k] · y[i, k]), y being softmax's output.
 
     grad, y and out (outer, n). Reads grad and y, writes out; four operations an element.
@@ -140,7 +140,7 @@ def softmax_backward_rows(begin, end, grad: flat, y: flat, out: flat, n: INDEX):
 
 
 @kernel(items=row_items)
-def log_softmax_backward_rows(begin, end, grad: flat, y: flat, out: flat, n: INDEX):
+def log_softmax_backward_rows(begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX):
     """out[i, j] = grad[i, j] - exp(y[i, j]) · Σₖ grad[i, k], y being log_softmax's output.
 
     grad, y and out (outer, n). Reads grad and y, writes out; an exponential and three operations
@@ -195,7 +195,7 @@ def sum_of_exp_of_columns(values, n, inner, width, shift, partial, total):
 
 
 @kernel(items=_columns)
-def softmax_columns(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX):
+def softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
     """softmax along the columns of x (outer, n, inner); out has x's shape. See `softmax_rows`."""
     shift = stack_buffer(x.dtype, STRIP)
     partial = stack_buffer(x.dtype, STRIP)
@@ -226,7 +226,7 @@ def softmax_columns(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX):
 
 
 @kernel(items=_columns)
-def log_softmax_columns(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX):
+def log_softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
     """log_softmax along the columns of x (outer, n, inner); out has x's shape."""
     shift = stack_buffer(x.dtype, STRIP)
     rest = stack_buffer(x.dtype, STRIP)
@@ -246,7 +246,7 @@ def log_softmax_columns(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX):
 
 
 @kernel(items=lambda x, out, n, inner: column_items(x.size // (n * inner), inner))
-def logsumexp_columns(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX):
+def logsumexp_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
     """out[o, j] = log Σᵢ exp(x[o, i, j]) for x (outer, n, inner), out (outer, inner)."""
     shift = stack_buffer(x.dtype, STRIP)
     partial = stack_buffer(x.dtype, STRIP)
@@ -265,7 +265,9 @@ def logsumexp_columns(begin, end, x: flat, out: flat, n: INDEX, inner: INDEX):
 
 
 @kernel(items=_columns)
-def softmax_backward_columns(begin, end, grad: flat, y: flat, out: flat, n: INDEX, inner: INDEX):
+def softmax_backward_columns(
+    begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX, inner: INDEX
+):
     """out = y · (grad - Σ grad · y) along the columns of grad, y and out (outer, n, inner)."""
     total = stack_buffer(np.float64, STRIP)
     mean = stack_buffer(grad.dtype, STRIP)
@@ -288,7 +290,7 @@ def softmax_backward_columns(begin, end, grad: flat, y: flat, out: flat, n: INDE
 
 @kernel(items=_columns)
 def log_softmax_backward_columns(
-    begin, end, grad: flat, y: flat, out: flat, n: INDEX, inner: INDEX
+    begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX, inner: INDEX
 ):
     """out = grad - exp(y) · Σ grad along the columns of grad, y and out (outer, n, inner)."""
     total = stack_buffer(np.float64, STRIP)

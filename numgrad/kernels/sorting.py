@@ -3,7 +3,7 @@
 import numpy as np
 from numba import njit
 
-from ._contract import OPTIONS, flat, kernel, rows, scalar
+from ._contract import OPTIONS, flat, kernel, rows, scalar, updates, writes
 from ._native import get, put
 from .blocks import data
 
@@ -14,7 +14,7 @@ BLOCK = 1 << 14
 
 
 @kernel(items=lambda mask, counts: counts.size)
-def count_true(begin, end, mask: flat(np.uint8), counts: INDEX):
+def count_true(begin, end, mask: flat(np.uint8), counts: writes(INDEX)):
     """counts[b] = how many elements of block b of a mask are not 0.
 
     mask (n,) of bytes, counts (ceil(n / BLOCK),). Reads a byte an element.
@@ -27,7 +27,7 @@ def count_true(begin, end, mask: flat(np.uint8), counts: INDEX):
 
 
 @kernel(items=lambda mask, starts, out: starts.size)
-def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: INDEX):
+def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: writes(INDEX)):
     """out[starts[b]:] = the positions of the elements of block b of a mask that are not 0.
 
     mask (n,) of bytes, starts (ceil(n / BLOCK),) the running sum of `count_true`'s counts before
@@ -45,7 +45,7 @@ def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: INDEX):
 
 @kernel(items=lambda positions, shape, out, across, along: positions.size)
 def coordinates(
-    begin, end, positions: INDEX, shape: INDEX, out: INDEX, across: COUNT, along: COUNT
+    begin, end, positions: INDEX, shape: INDEX, out: writes(INDEX), across: COUNT, along: COUNT
 ):
     """out[p · across + d · along] = coordinate d of row-major position positions[p] in `shape`."""
     # Neighbouring positions share most coordinates: they are counted on, not divided anew.
@@ -70,7 +70,7 @@ def coordinates(
 
 
 @kernel(items=lambda x, out: 1)
-def count_values(begin, end, x: INDEX, out: INDEX):
+def count_values(begin, end, x: INDEX, out: updates(INDEX)):
     """out[v] += 1 for every v in x; one work item, 8 bytes read for each v."""
     if begin < end:
         for i in range(x.size):
@@ -78,7 +78,7 @@ def count_values(begin, end, x: INDEX, out: INDEX):
 
 
 @kernel(items=lambda x, weights, out: 1)
-def sum_weights(begin, end, x: INDEX, weights: flat, out: flat):
+def sum_weights(begin, end, x: INDEX, weights: flat, out: updates(flat)):
     """out[x[i]] += weights[i], in order; one work item."""
     if begin < end:
         for i in range(x.size):
@@ -91,7 +91,7 @@ def search(
     end,
     boundaries: flat,
     values: flat,
-    out: INDEX,
+    out: writes(INDEX),
     n: COUNT,
     m: COUNT,
     right: COUNT,
@@ -119,7 +119,7 @@ def search(
 
 
 @kernel(items=lambda x, positions, largest: positions.shape[0])
-def leading(begin, end, x: rows, positions: rows(np.int64), largest: COUNT):
+def leading(begin, end, x: rows, positions: writes(rows(np.int64)), largest: COUNT):
     """positions[i] = where the first elements of row i in falling (or rising) order are.
 
     x (count, n), positions (count, k); a NaN is the largest of all, and of equal elements the

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ._contract import flat, kernel, scalar
+from ._contract import flat, kernel, scalar, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data
@@ -68,8 +68,8 @@ def variance_rows(
     begin,
     end,
     x: flat,
-    mean: MEANS,
-    out: flat,
+    mean: writes(MEANS),
+    out: writes(flat),
     n: INDEX,
     chunk: INDEX,
     correction: scalar,
@@ -106,8 +106,8 @@ def variance_columns(
     begin,
     end,
     x: flat,
-    mean: MEANS,
-    out: flat,
+    mean: writes(MEANS),
+    out: writes(flat),
     n: INDEX,
     inner: INDEX,
     chunk: INDEX,
@@ -170,8 +170,8 @@ def variance_parts(
     end,
     means: MEANS,
     m2s: flat,
-    mean: MEANS,
-    out: flat,
+    mean: writes(MEANS),
+    out: writes(flat),
     n: INDEX,
     inner: INDEX,
     chunk: INDEX,
