@@ -18,6 +18,7 @@ from ._printing import tensor_str
 from .autograd import backward as _backward
 from .autograd import tape
 from .autograd.tape import Variable
+from .device import cpu
 from .dtypes import (
     CPU,
     FROM_NUMPY,
@@ -122,6 +123,7 @@ class RemovableHandle:
     _next = 0
 
     def __init__(self, hooks: dict, hook: Any, prepend: bool = False) -> None:
+        tape.changes.count += 1
         self.id = RemovableHandle._next
         RemovableHandle._next += 1
         self._hooks = hooks
@@ -135,6 +137,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
+        tape.changes.count += 1
         self._hooks.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
@@ -513,7 +516,10 @@ class Tensor(Variable):
         return self._host().item()
 
     def _host(self) -> np.ndarray:
+        """The values, for Python to look at."""
         data = self._data
+        if cpu.recorder is not None:
+            cpu.values(data, "the function")
         return data if type(data) is np.ndarray else ops.to_device(self, CPU)._data
 
     def tolist(self) -> Any:
@@ -538,7 +544,7 @@ class Tensor(Variable):
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                 "instead."
             )
-        return self._data
+        return self._host()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         data = self.numpy()
@@ -567,7 +573,7 @@ class Tensor(Variable):
             raise BufferError(
                 "Can't export tensors that require gradient, use tensor.detach()"
             )
-        return self._data.__dlpack__(**kwargs)
+        return cpu.values(self._data, "the function").__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple:
         return self._data.__dlpack_device__()

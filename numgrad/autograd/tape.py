@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import threading
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn
 
 
 class Variable:
@@ -69,6 +69,32 @@ class View:
         if parent is not self.base and parent._view is not None:
             base = parent._view.replay(base)
         return self.function(base, *self.arguments)
+
+
+class Holding(NamedTuple):
+    """What an object answers to `__reached__()`: what programs that use it depend on."""
+
+    #: Tensors, and objects that answer in turn.
+    objects: Iterable[Any] = ()
+    #: Anything else that its behaviour depends on, to be compared with a later answer.
+    snapshot: tuple = ()
+    #: Dicts with numbers that a program takes as they are at each call (an optimizer's options).
+    options: tuple[dict, ...] = ()
+    #: An array that kernels write to and that is no tensor's, and what to call before a run.
+    memory: Any = None
+    prepare: Callable[[], Any] | None = None
+
+
+class Changes:
+    """Counts the changes to modules, optimizers and settings: while it stands still, so do they."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+changes = Changes()
 
 
 class Mode(threading.local):
@@ -268,19 +294,30 @@ def save(node: Node, saved: tuple, result: Variable | None = None) -> None:
     node.versions = tuple(versions)
 
 
+def free(node: Node) -> None:
+    """Forget what an operation saved; one that saved nothing can be gone through again."""
+    if node.saved:
+        node.saved = node.context = None
+
+
+def raise_freed() -> NoReturn:
+    """Raise PyTorch's error for a graph that has been freed."""
+    raise RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved "
+        "tensors after they have already been freed). Saved intermediate values of the "
+        "graph are freed when you call .backward() or autograd.grad(). Specify "
+        "retain_graph=True if you need to backward through the graph a second time or if "
+        "you need to access saved tensors after calling backward."
+    )
+
+
 def unpack(node: Node) -> list:
     """The tensors that `save` kept; raises if one was overwritten or has been freed."""
     saved = node.saved
     if saved is None:
-        raise RuntimeError(
-            "Trying to backward through the graph a second time (or directly access saved "
-            "tensors after they have already been freed). Saved intermediate values of the "
-            "graph are freed when you call .backward() or autograd.grad(). Specify "
-            "retain_graph=True if you need to backward through the graph a second time or if "
-            "you need to access saved tensors after calling backward."
-        )
+        raise_freed()
     tensors = []
-    for position, tensor in enumerate(saved):
+    for position, tensor in enumerate(saved):  # type: ignore[arg-type]
         if type(tensor) is SavedOutput:
             counter = tensor.counter
             restored = wrap(tensor.data)

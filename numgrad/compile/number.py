@@ -7,8 +7,10 @@ outcome would be another, so would the program.
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from operator import itemgetter
 from typing import Any
 
 
@@ -95,3 +97,86 @@ for _name in ("neg", "pos", "abs"):
     setattr(Number, f"__{_name}__", _arithmetic(getattr(operator, _name), False))
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Number, f"__{_name}__", _comparison(getattr(operator, _name)))
+
+
+class Options:
+    """The numbers in option dicts (an optimizer's learning rate …), as inputs of a program.
+
+    `track` replaces them by `Number`s while a run is recorded; `refresh` compares them with what
+    the program last ran with, and computes what depends on them anew.
+    """
+
+    def __init__(self, dicts: list[dict]) -> None:
+        self.dicts = dicts
+        self.names = [[k for k, v in d.items() if _is_option(v)] for d in dicts]
+        self.getters = [
+            itemgetter(*names) if len(names) > 1 else lambda d, names=names: [d[n] for n in names]
+            for names in self.names
+        ]
+        self.values = self.read()
+        self.watch: list[tuple[Callable[[list], Any], Any]] = []
+        self.replaced: list[tuple[dict, str, Any, Any]] = []
+
+    def read(self) -> list:
+        """The options as they are now."""
+        return [get(d) for get, d in zip(self.getters, self.dicts, strict=True)]
+
+    def track(self) -> None:
+        position = itertools.count()
+
+        def tracked(value: Any) -> Any:
+            if type(value) is float:
+                own = next(position)
+                return Number(value, lambda numbers: numbers[own], self.watch)
+            return tuple(map(tracked, value)) if type(value) is tuple else value
+
+        for d, names in zip(self.dicts, self.names, strict=True):
+            for name in names:
+                value = d[name]
+                if type(value) in (float, tuple):
+                    d[name] = new = tracked(value)
+                    self.replaced.append((d, name, value, new))
+
+    def untrack(self) -> bool:
+        """Put the plain numbers back; False where the function has changed an option."""
+        for d, name, value, new in self.replaced:
+            if d.get(name) is new:
+                d[name] = value
+            elif isinstance(d.get(name), Number):
+                d[name] = float.__float__(d[name])
+        return self.read() == self.values
+
+    def refresh(self, set_numbers: Callable[[list], None]) -> bool:
+        """Take over the options as they are now; False where they ask for another program."""
+        values = self.read()
+        if values == self.values:
+            return True
+        if _rest(values) != _rest(self.values):
+            return False
+        numbers = list(_floats(values))
+        if any(watched(numbers) != outcome for watched, outcome in self.watch):
+            return False
+        set_numbers(numbers)
+        self.values = values
+        return True
+
+
+def _floats(value: Any) -> Iterator[float]:
+    if type(value) is float:
+        yield value
+    elif type(value) in (tuple, list):
+        for item in value:
+            yield from _floats(item)
+
+
+def _rest(value: Any) -> Any:
+    """What is not a number, and has to stay as it is."""
+    if type(value) in (tuple, list):
+        return tuple(map(_rest, value))
+    return float if type(value) is float else (type(value), value)
+
+
+def _is_option(value: Any) -> bool:
+    if type(value) is tuple:
+        return all(map(_is_option, value))
+    return value is None or isinstance(value, (bool, int, float, str))

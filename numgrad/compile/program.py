@@ -25,11 +25,14 @@ ALIGN = 64
 
 
 class Program:
-    """The native form of a graph. `arena` holds its temporaries, `results` say what is allocated
-    anew for every run; `run` is called with the arrays of inputs, then results."""
+    """The native form of a graph: `run(address, arrays)` on the arrays of inputs, then results.
+
+    The storages in `fresh` are the results', allocated for every run; those in `moving` are given
+    their memory by `move`; all other temporaries share an arena.
+    """
 
     def __init__(
-        self, graph: Graph, fresh: Sequence[Storage], guards: Sequence[tuple[int, int]]
+        self, graph: Graph, fresh: Sequence[Storage], moving: Sequence[Storage] = ()
     ) -> None:
         self.graph = graph
         self.kept: list[Any] = []  # what the table points to
@@ -43,15 +46,15 @@ class Program:
         for k, storage in enumerate(fresh):
             regions[id(storage)] = len(graph.inputs) + k
         self._regions = regions
+        self._moving = {id(storage) for storage in moving}
         self._patches: list[int] = []
+        self._moved: dict[int, list[tuple[int, int]]] = {}
         self.arena = self._lay_out(graph)
         calls: list[int] = []
         for call in graph.calls:
             calls += self._call(call)
         header = np.zeros(native.HEADER, np.int64)
-        flat = [word for guard in guards for word in guard]
         tables = {
-            native.GUARDS: (flat, len(guards)),
             native.INPUTS: (self._inputs(graph.inputs), len(graph.inputs)),
             native.PATCHES: (self._patches, len(self._patches) // native.PATCH),
             native.CALLS: (calls, len(graph.calls)),
@@ -76,7 +79,8 @@ class Program:
             checked = [check.flag for check in call.checks]
             for value in (*call.values, *checked):
                 storage = value.storage
-                if storage.kind == "temporary" and id(storage) not in self._regions:
+                elsewhere = id(storage) in self._regions or id(storage) in self._moving
+                if storage.kind == "temporary" and not elsewhere:
                     storages[id(storage)] = storage
                     first.setdefault(id(storage), position)
                     last[id(storage)] = position
@@ -140,7 +144,9 @@ class Program:
             self.arrays[value.key] = array
             place = id(array) + ARRAY_DATA
             region = self._regions.get(id(value.storage))
-            if region is None:
+            if id(value.storage) in self._moving:
+                self._moved.setdefault(id(value.storage), []).append((place, value.offset))
+            elif region is None:
                 ctypes.c_int64.from_address(place).value = self._place(value.storage) + value.offset
             else:
                 self._patches += [place, region, value.offset]
@@ -191,10 +197,26 @@ class Program:
             else:
                 ctypes.c_double.from_address(id(place) + FLOAT_VALUE).value = float(value)
 
-    def restore(self) -> None:
-        """Give memory that starts every run with a content that content."""
-        for place, content in self.restored:
-            place[...] = np.frombuffer(content, np.uint8)
+    def move(self, storage: Storage, array: np.ndarray, value: Value) -> None:
+        """Give a storage the memory of `array`, which is to hold `value`."""
+        start = array.ctypes.data - value.offset
+        for place, offset in self._moved.get(id(storage), ()):
+            ctypes.c_int64.from_address(place).value = start + offset
+
+    def set_guards(self, guards: Sequence[tuple[int, int]]) -> None:
+        """The words in memory that have to be as given for the program to run."""
+        words = np.array([word for guard in guards for word in guard] or [0], np.int64)
+        self._guards = words
+        self.header[native.GUARDS] = len(guards)
+        self.header[native.GUARDS + 1] = words.ctypes.data
+
+    def raise_check(self, position: int) -> None:
+        """Raise what the failed check after a call raises."""
+        for check in self.graph.calls[position].checks:
+            if self.array(check.flag).item(check.index):
+                check.function(
+                    *[self.array(a) if isinstance(a, Value) else a for a in check.arguments]
+                )
 
 
 def slot_offset(name: str) -> int:

@@ -8,7 +8,7 @@ globals its code names, and the objects they hold. Every finding gets one of thr
   optimizer or setting has changed;
 - the memory of a tensor, compared natively before every call (`program.py`).
 
-An object says what it holds by `__reached__()`, a `Holding`; modules and optimizers do.
+An object says what it holds by `__reached__()`, a `tape.Holding`; modules and optimizers do.
 """
 
 from __future__ import annotations
@@ -17,23 +17,15 @@ import builtins
 import functools
 import inspect
 import types
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..autograd.tape import Variable
+from ..ops.generator import default_generator
 
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype)
-
-
-class Holding(NamedTuple):
-    """What an object holds: further objects, and what else its behaviour depends on."""
-
-    objects: Iterable[Any]
-    snapshot: tuple
-    #: Dicts with numbers that a program takes as they are at each call (an optimizer's options).
-    options: tuple[dict, ...] = ()
 
 
 class Reach:
@@ -46,6 +38,7 @@ class Reach:
         self.scope: dict[str, Any] = {}  # the names in the guards
         self.kept: list[Any] = []  # keeps the ids below unique
         self._seen: set[int] = set()
+        self._visit(default_generator, None)
         self._visit_callable(function)
 
     def snapshots(self) -> list[tuple]:

@@ -59,6 +59,12 @@ def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int | N
         devices.of(first).launch(kernel, dtype, n, arguments, n if work is None else work)
 
 
+def check(flag: Any, index: int, function: Callable, *arguments: Any) -> None:
+    """After a launch: call `function(*arguments)`, which raises, if it set element `index` of
+    `flag`. A compiled program makes the same check."""
+    devices.of(flag).check(flag, index, function, *arguments)
+
+
 def dense(data: Any) -> Any:
     """The array itself where it is C-contiguous, else a C-contiguous copy."""
     if type(data) is _ndarray:
@@ -90,6 +96,8 @@ _numbers: dict[tuple, np.ndarray] = {}
 
 def number(value: Any, dtype: np.dtype) -> np.ndarray:
     """A read-only 0-d array with this value, kept for the next time."""
+    if type(value) is not float and cpu.recorder is not None and hasattr(value, "origin"):
+        return cpu.recorder.number(value, dtype)
     key = (value, dtype)
     array = _numbers.get(key)
     if array is None or value == 0:  # 0.0 and -0.0 are the same key
@@ -673,6 +681,7 @@ __all__ = [
     "binary",
     "broadcast_shapes",
     "cast",
+    "check",
     "check_same_device",
     "check_tensor",
     "copy_array",

@@ -15,6 +15,7 @@ from ..kernels import cross_entropy as kernels
 from ._core import (
     Tensor,
     cast,
+    check,
     check_tensor,
     dense,
     empty,
@@ -77,9 +78,7 @@ def _indices(target: Any) -> Any:
 
 def _check_bounds(parts: Any, target: Any) -> None:
     """Raise PyTorch's error where the kernel met a target out of range."""
-    bad = int(parts.item(2))
-    if bad:
-        raise IndexError(f"Target {target.reshape(-1)[bad - 1]} is out of bounds.")
+    raise IndexError(f"Target {target.reshape(-1)[int(parts.item(2)) - 1]} is out of bounds.")
 
 
 def _batch_error(input: Any, target: Any) -> ValueError:
@@ -167,8 +166,7 @@ def _of_classes(
     launch(kernels.cross_entropy_forward, dtype, blocks, arguments + numbers, _COST * logits.size)
     if blocks > 1:
         launch(kernels.add_parts, dtype, 1, (parts, loss, code), blocks)
-    if parts.item(2):
-        _check_bounds(parts, labels)
+    check(parts, 2, _check_bounds, parts, labels)
     result = wrap(loss)
     if (input._requires_grad or input._view is not None) and needs_grad(input):
         context = (labels, factors, stats, parts, float(ignore_index), float(smoothing), code)
@@ -312,8 +310,7 @@ def nll_loss(
     launch(kernels.nll_loss_forward, dtype, blocks, arguments + numbers, labels.size)
     if blocks > 1:
         launch(kernels.add_parts, dtype, 1, (parts, loss, code), blocks)
-    if parts.item(2):
-        _check_bounds(parts, labels)
+    check(parts, 2, _check_bounds, parts, labels)
     result = wrap(loss)
     if needs_grad(input):
         sizes = (shape, outer, classes, inner)

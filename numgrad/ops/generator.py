@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._generator import GeneratorState
+from ..autograd.tape import Holding
 from ..dtypes import CPU, device
 from ._core import Tensor, wrap
 
@@ -44,6 +45,9 @@ class Generator:
             raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
         self._state.set_state(new_state._data)
         return self
+
+    def __reached__(self) -> Holding:
+        return Holding(memory=self._state.state, prepare=self._state.prepare)
 
     def clone_state(self) -> Generator:
         """A generator that goes on alike."""

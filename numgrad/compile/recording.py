@@ -1,0 +1,395 @@
+"""From a recorded run to an `Entry`: the program, when it may run, and what it does besides.
+
+Beside the launches, a run does things in Python: it returns tensors, sets gradients, counts
+versions up. These are found by comparing what was there before with what is there afterwards.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import tape
+from ..autograd.tape import Variable, wrap
+from ..device import cpu
+from .function import MISS, Arguments, CompiledFunction, leaves, miss
+from .graph import Storage, Value
+from .number import Options
+from .passes import optimize
+from .program import Program, slot_offset
+from .reach import Reach
+from .recorder import CompileError, Recorder, listening, owner
+
+_DATA, _GRAD, _REQUIRES = "_data", "_grad", "_requires_grad"
+
+
+def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | None]:
+    """Run the function eagerly and note down what it does: its result, and a program if possible."""
+    reach = Reach(compiled._function)
+    for value in call.objects:
+        reach.add(value)
+    before = Before(reach, call)
+    options = Options(reach.options())
+    options.track()
+    arrays = [tensor._data for tensor in call.tensors]
+    recorder = Recorder(arrays, before.lasting, compiled._options["fullgraph"])
+    try:
+        with listening(recorder):
+            result = compiled._function(*call.args, **call.kwargs)
+    finally:
+        unchanged = options.untrack()
+    if recorder.reason is not None:
+        compiled.give_up(recorder.reason)
+        return result, None
+    if reach.snapshots() != before.snapshots or not unchanged:
+        # Optimizer state that the first step makes, say: the next call will be another one.
+        return result, None
+    try:
+        entry = Entry(call, reach, before, options, recorder, result, compiled._options)
+    except CompileError as error:
+        if compiled._options["fullgraph"]:
+            raise
+        compiled.give_up(str(error))
+        return result, None
+    return result, entry
+
+
+class Before:
+    """What the function can see, as it was before a run."""
+
+    def __init__(self, reach: Reach, call: Arguments) -> None:
+        self.snapshots = reach.snapshots()
+        self.changes = tape.changes.count
+        self.tensors = {id(t): t for t in (*reach.tensors, *call.tensors)}
+        self.state = {
+            key: (t._data, t._grad, t._requires_grad, tape.version(t))
+            for key, t in self.tensors.items()
+        }
+        arrays = [t._data for t in reach.tensors]
+        arrays += [grad._data for _, grad, _, _ in self.state.values() if grad is not None]
+        held = [holder.__reached__() for holder in reach.holders]
+        arrays += [holding.memory for holding in held if holding.memory is not None]
+        self.prepare = {id(h.memory): h.prepare for h in held if h.prepare is not None}
+        #: Ids of the arrays that own memory known to live on.
+        self.lasting = {id(owner(array)) for array in arrays}
+
+
+class Entry:
+    """A program, everything that has to hold for it to run, and what it does in Python."""
+
+    def __init__(
+        self,
+        call: Arguments,
+        reach: Reach,
+        before: Before,
+        options: Options,
+        recorder: Recorder,
+        result: Any,
+        settings: dict[str, Any],
+    ) -> None:
+        self.key = call.key
+        self.reach = reach
+        self.objects = call.objects  # so that the ids in the key stay theirs
+        self.snapshots = before.snapshots
+        self.changes = before.changes
+        self.options = options
+        self.state_holds = _function(
+            f"lambda: {' and '.join(reach.guards) or 'True'}", reach.scope
+        )
+        self.guards: list[tuple[int, Any]] = []  # address, object whose address has to be there
+        self.bumped: list[tuple[Any, int]] = []  # version counters, and by how much
+        self.bumped_inputs: list[tuple[int, int]] = []
+        self.cleared: list[Variable] = []
+        self.grads: list[Gradient] = []
+        self.results = Results(result, call.tensors, before.tensors, recorder)
+        self._compare(before, call, recorder)
+        self._find_strays(recorder)
+        values = [*self.results.values, *[grad.value for grad in self.grads]]
+        self.recorded = recorder.graph(values)
+        self.recorded.verify()
+        self.graph = optimize(self.recorded, settings)
+        kept = [grad.value.storage for grad in self.grads]
+        self.program = Program(self.graph, self.results.storages, kept)
+        for grad in self.grads:
+            if grad.value.storage in self.results.storages:
+                raise CompileError("a gradient made inside is also returned")
+            grad.renew(self.program)
+        roots = {id(storage.root) for storage in self.graph.storages}
+        self.prepare = [f for root, f in before.prepare.items() if root in roots]
+        self._set_guards()
+        self.fast: Callable = miss
+
+    # ------------------------------------------------------------------ after recording
+
+    def _compare(self, before: Before, call: Arguments, recorder: Recorder) -> None:
+        """Find what the run did to the tensors that were there before."""
+        positions = {id(tensor): k for k, tensor in enumerate(call.tensors)}
+        for key, tensor in before.tensors.items():
+            data, grad, requires_grad, version = before.state[key]
+            if tensor._data is not data:
+                raise CompileError("the function gives a tensor other memory (.data or out=)")
+            delta = tape.version(tensor) - version
+            if key in positions:
+                if delta:
+                    self.bumped_inputs.append((positions[key], delta))
+                if tensor._grad is not grad or tensor._requires_grad is not requires_grad:
+                    raise CompileError("the function sets the gradient of an argument")
+                continue
+            if tensor._requires_grad is not requires_grad:
+                raise CompileError("the function changes requires_grad of a tensor")
+            self._guard(tensor, _DATA, data)
+            self._guard(tensor, _REQUIRES, requires_grad)
+            if delta:
+                self.bumped.append((tensor._counter, delta))
+            new = tensor._grad
+            if new is grad:
+                self._guard(tensor, _GRAD, grad)
+                if grad is not None:
+                    self._guard(grad, _DATA, grad._data)
+            elif new is None:
+                self.cleared.append(tensor)
+            elif new._requires_grad:
+                raise CompileError("a gradient made inside has a graph of its own")
+            else:
+                self.grads.append(Gradient(tensor, grad is None, recorder.value(new._data)))
+
+    def _guard(self, tensor: Any, name: str, value: Any) -> None:
+        self.guards.append((id(tensor) + slot_offset(name), value))
+
+    def _find_strays(self, recorder: Recorder) -> None:
+        """Raise where memory made on the way is still in use at a place that is not known."""
+        expected: dict[int, int] = {}
+        for tensor in (*self.results.tensors, *[grad.tensor._grad for grad in self.grads]):
+            root = id(owner(tensor._data))
+            expected[root] = expected.get(root, 0) + 1
+        for collected in (False, True):
+            stray = None
+            for storage in recorder.storages.values():
+                known = storage.kind == "temporary" or id(storage.root) in recorder.before
+                # Beside the known ones: the storage's own, and getrefcount's.
+                if known and sys.getrefcount(storage.root) > 2 + expected.get(id(storage.root), 0):
+                    stray = storage
+            if stray is None:
+                break
+            if not collected:
+                gc.collect()
+        else:
+            raise CompileError(
+                "a tensor made inside outlives the call at a place that compile does not know, or "
+                "the function writes to one there: return it, or make it a module's buffer"
+            )
+        for storage in recorder.storages.values():
+            if storage.kind == "lasting" and id(storage.root) in recorder.before:
+                content = recorder.before[id(storage.root)]
+                storage.kind = "initial"
+                storage.bytes = np.ascontiguousarray(content).tobytes()
+
+    def _set_guards(self) -> None:
+        words = [(address, id(value)) for address, value in self.guards]
+        for grad in self.grads:
+            words += grad.guards()
+        self.program.set_guards(words)
+
+    # ------------------------------------------------------------------ a call
+
+    def fits(self) -> bool:
+        """Whether what the function refers to is as the program takes it."""
+        if self.changes != tape.changes.count:
+            if self.reach.snapshots() != self.snapshots:
+                return False
+            self.changes = tape.changes.count
+        return self.state_holds() and self.options.refresh(self.program.set_numbers)
+
+    def run(self, call: Arguments) -> Any:
+        """Run the program on these arguments, or MISS."""
+        for grad in self.grads:
+            if not grad.prepare(self.program):
+                return MISS
+        self._set_guards()
+        for prepare in self.prepare:
+            prepare()
+        tensors = call.tensors
+        fresh = self.results.allocate()
+        arrays = (*[tensor._data for tensor in tensors], *fresh)
+        status = self.program.run(self.program.address, arrays)
+        if status:
+            return self.stopped(status)
+        self.finish(tensors)
+        return self.results.make(tensors, fresh)
+
+    def stopped(self, status: int) -> Any:
+        """The program did not run, or a check in it failed."""
+        if status < 0:
+            return MISS
+        self.program.raise_check(status - 1)
+        raise AssertionError("a failed check has to raise")
+
+    def finish(self, tensors: list) -> None:
+        """What the function does in Python."""
+        for counter, by in self.bumped:
+            counter.version += by
+        for position, by in self.bumped_inputs:
+            for _ in range(by):
+                tape.bump(tensors[position])
+        for grad in self.grads:
+            grad.tensor._grad = grad.own
+        for tensor in self.cleared:
+            tensor._grad = None
+
+    def difference(self, call: Arguments) -> str:
+        """What keeps the program from running on these arguments."""
+        for was, now in zip(leaves(self.key), leaves(call.key), strict=False):
+            if was != now:
+                return f"an argument or grad mode was {was}, is {now}"
+        for guard in self.reach.guards:
+            if not _function(f"lambda: {guard}", self.reach.scope)():
+                return f"something that the function refers to has changed: not {guard}"
+        if self.reach.snapshots() != self.snapshots:
+            return "a module or an optimizer has changed"
+        return "the shape, dtype or strides of an argument, or a parameter's gradient, is another"
+
+
+class Gradient:
+    """A gradient that the program leaves with a tensor.
+
+    The tensor that holds it is reused from run to run as long as nobody else keeps it.
+    """
+
+    def __init__(self, tensor: Variable, from_none: bool, value: Value) -> None:
+        self.tensor = tensor
+        self.from_none = from_none  # whether there was none before
+        self.value = value
+        self.own: Any = None
+
+    def renew(self, program: Program) -> None:
+        """Another tensor, on other memory, for the program to fill; keeps the last content."""
+        value = self.value
+        array = np.empty(value.shape, value.dtype)
+        program.move(value.storage, array, value)
+        first = self.own is None
+        self.own = wrap(array)
+        if first:
+            array[...] = self.tensor._grad._data
+            self.tensor._grad = self.own
+
+    def guards(self) -> list[tuple[int, int]]:
+        """Words in memory: the gradient is in its place and has no other holder."""
+        slot = id(self.tensor) + slot_offset(_GRAD)
+        if self.from_none:
+            return [(slot, id(None)), (id(self.own), 1), (id(self.own._data), 1)]
+        return [(slot, id(self.own)), (id(self.own), 2), (id(self.own._data), 1)]
+
+    def prepare(self, program: Program) -> bool:
+        """Bring the gradient into its place before a run; False where the program doesn't fit."""
+        tensor = self.tensor
+        if (tensor._grad is None) != self.from_none:
+            return False
+        # getrefcount's own argument beside those above.
+        held = sys.getrefcount(self.own) - (1 if tensor._grad is not self.own else 2)
+        if held > 1 or sys.getrefcount(self.own._data) > 2:
+            self.renew(program)
+        if not self.from_none:
+            tensor._grad = self.own
+        return True
+
+
+class Results:
+    """How to make what the function returns, from the arrays that a run has filled."""
+
+    def __init__(self, result: Any, inputs: list, known: dict[int, Any], recorder: Recorder):
+        self.tensors: list[Any] = []
+        self.values: list[Value] = []
+        self.storages: list[Storage] = []  # allocated for each run
+        self._inputs = {id(tensor): k for k, tensor in enumerate(inputs)}
+        self._known = known
+        self._recorder = recorder
+        self._build = self._builder(result)
+        self._allocators = [self._allocator(storage) for storage in self.storages]
+        del self._known, self._recorder
+
+    def allocate(self) -> list[np.ndarray]:
+        """The memory for one run's results."""
+        return [make() for make in self._allocators]
+
+    def make(self, inputs: list, fresh: list[np.ndarray]) -> Any:
+        """What the function returns."""
+        return self._build(inputs, fresh)
+
+    def _builder(self, result: Any) -> Callable[[list, list], Any]:
+        if isinstance(result, Variable):
+            return self._tensor(result)
+        if isinstance(result, dict):
+            parts = {key: self._builder(value) for key, value in result.items()}
+            return lambda inputs, fresh: {k: part(inputs, fresh) for k, part in parts.items()}
+        if isinstance(result, (tuple, list)):
+            kind, items = type(result), [self._builder(item) for item in result]
+            if hasattr(kind, "_fields"):
+                return lambda inputs, fresh: kind(*[item(inputs, fresh) for item in items])
+            return lambda inputs, fresh: kind([item(inputs, fresh) for item in items])
+        return lambda inputs, fresh: result
+
+    def _tensor(self, tensor: Any) -> Callable[[list, list], Any]:
+        if id(tensor) in self._inputs:
+            position = self._inputs[id(tensor)]
+            return lambda inputs, fresh: inputs[position]
+        if id(tensor) in self._known:
+            return lambda inputs, fresh: tensor
+        array, requires_grad, node = tensor._data, tensor._requires_grad, tensor._node
+        if requires_grad and (node is None or node.saved is not None):
+            raise CompileError(
+                "the function returns a tensor with a graph: call backward() inside, detach the "
+                "result, or use no_grad()"
+            )
+        value = self._recorder.value(array)
+        storage = value.storage
+        self.tensors.append(tensor)
+        self.values.append(value)
+        kind = type(tensor)
+        if storage.kind == "input":
+            raise CompileError("the function returns a view of an argument")
+        if storage.kind != "temporary":
+            shared = id(storage.root) in self._recorder.lasting
+            kept = array if shared else array.copy()
+
+            def get(fresh: list) -> np.ndarray:
+                return kept if shared else kept.copy()
+        else:
+            if storage not in self.storages:
+                self.storages.append(storage)
+            region = self.storages.index(storage)
+            whole = value.is_dense() and value.size * value.dtype.itemsize == storage.nbytes
+            shape, dtype = value.shape, value.dtype
+            offset, strides = value.offset, value.strides
+
+            def get(fresh: list) -> np.ndarray:
+                block = fresh[region]
+                if whole and block.shape == shape and block.dtype == dtype:
+                    return block
+                return np.ndarray(shape, dtype, block.data, offset, strides)
+
+        def make(inputs: list, fresh: list) -> Any:
+            result = wrap(get(fresh))
+            if requires_grad:
+                result._requires_grad, result._node = True, node
+            return result
+
+        del tensor
+        assert kind is not None
+        return make
+
+    def _allocator(self, storage: Storage) -> Callable[[], np.ndarray]:
+        for value in self.values:
+            if value.storage is storage and value.is_dense():
+                if value.size * value.dtype.itemsize == storage.nbytes:
+                    shape, dtype = value.shape, value.dtype
+                    return lambda: cpu.empty(shape, dtype)
+        nbytes, byte = storage.nbytes, np.dtype(np.uint8)
+        return lambda: cpu.empty(nbytes, byte)
+
+
+def _function(text: str, scope: dict[str, Any]) -> Callable[[], Any]:
+    return eval(text, scope)  # noqa: S307 - the text is ours
