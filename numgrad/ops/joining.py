@@ -207,16 +207,16 @@ def _stack_backward(node: Any, grad: Any) -> tuple:
     return tuple([None if t is None else select(grad, dim, k) for k, t in enumerate(node.edges)])
 
 
-def repeat(input: Tensor, *repeats: Any) -> Any:
+def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Any:
     """The tensor repeated along each dimension; more numbers than dimensions make new ones.
 
     >>> numgrad.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    if not repeats:
+    if not counts and repeats is None:
         raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
-    counts = as_size_or_minus(repeats)
+    counts = as_size_or_minus(counts if repeats is None else (repeats,))
     data = input._data
     if len(counts) < data.ndim:
         raise RuntimeError(
@@ -244,14 +244,14 @@ def _repeat_backward(node: Any, grad: Any) -> Any:
     return reshape(sum(split, list(range(0, 2 * len(pairs), 2))) if pairs else split, shape)
 
 
-def tile(input: Tensor, *dims: Any) -> Any:
+def tile(input: Tensor, *counts: Any, dims: Any = None) -> Any:
     """`repeat`, with 1 for leading dimensions that are not given.
 
     >>> numgrad.tile(numgrad.tensor([[1], [2]]), (2,))
     tensor([[1, 1],
             [2, 2]])
     """
-    counts = as_size_or_minus(dims)
+    counts = as_size_or_minus(counts if dims is None else (dims,))
     return repeat(input, (1,) * (input._data.ndim - len(counts)) + counts)
 
 
