@@ -278,3 +278,22 @@ class device:
 
 
 CPU = device("cpu")
+
+
+class _Named:
+    """A constant of PyTorch's that is only a name here, such as a memory format."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+#: The layout and the memory formats that tensors have; functions accept them and ignore them.
+strided = _Named("strided")
+contiguous_format = _Named("contiguous_format")
+preserve_format = _Named("preserve_format")
+

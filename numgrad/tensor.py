@@ -31,6 +31,7 @@ from .dtypes import (
     int16,
     int32,
     int64,
+    strided,
     uint8,
 )
 from .dtypes import bool_ as bool_dtype
@@ -192,9 +193,9 @@ class Tensor(Variable):
         return self._data.ndim
 
     @property
-    def layout(self) -> str:
+    def layout(self) -> Any:
         """Always the strided layout."""
-        return "torch.strided"
+        return strided
 
     @property
     def itemsize(self) -> int:

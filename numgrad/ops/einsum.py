@@ -259,6 +259,8 @@ def _contract(pairs: list[tuple[Any, list[int]]], output: list[int]) -> Any:
     result, labels = _sum_out(result, labels, set(output))
     if labels == output and len(pairs) > 1:
         return result
+    if not output:
+        return result
     return permute(result, tuple([labels.index(label) for label in output]))
 
 

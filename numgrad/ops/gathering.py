@@ -478,7 +478,7 @@ def take_along_dim(
             f"{type_name(indices._data.dtype)}"
         )
     if dim is None:
-        result = take_flat(input, reshape(indices, (-1,)), "TakeBackward0")
+        result = take_flat(input, reshape(indices, (-1,)), "GatherBackward0")
         return result if out is None else write_out(out, result)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(
