@@ -382,6 +382,7 @@ from .device.cpu import get_num_threads as get_num_threads
 from .device.cpu import set_num_threads as set_num_threads
 from . import backends as backends
 from . import cuda as cuda
+from . import linalg as linalg
 from . import random as random
 from . import utils as utils
 from . import progress as progress

@@ -119,7 +119,13 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Make `d` (float32 or float64) the dtype of new floating-point tensors."""
+    """Make `d` (float32 or float64) the dtype of new floating-point tensors.
+
+    >>> numgrad.set_default_dtype(numgrad.float64)
+    >>> numgrad.tensor([1.]).dtype
+    torch.float64
+    >>> numgrad.set_default_dtype(numgrad.float32)
+    """
     global _default
     if type(d) is not dtype or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")

@@ -236,7 +236,11 @@ def from_numpy(ndarray: np.ndarray) -> Any:
 
 
 def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Any:
-    """A 0-d tensor; a float by default."""
+    """A 0-d tensor; a float by default.
+
+    >>> numgrad.scalar_tensor(3)
+    tensor(3.)
+    """
     return full((), s, dtype=dtype or get_default_dtype(), device=device)
 
 
@@ -391,7 +395,11 @@ def empty_like(
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
 ) -> Any:
-    """`empty` with the shape, dtype and device of `input`."""
+    """`empty` with the shape, dtype and device of `input`.
+
+    >>> numgrad.empty_like(numgrad.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
     return _like("empty_like", input, dtype, device, requires_grad, None)
 
 
@@ -542,24 +550,40 @@ def linspace(
 def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None
 ) -> Any:
-    """`steps` values from base^start to base^end, evenly spaced in the exponent."""
+    """`steps` values from base^start to base^end, evenly spaced in the exponent.
+
+    >>> numgrad.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
     exponents = linspace(start, end, steps, dtype=FROM_NUMPY[np.dtype("float64")])
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
     return wrap(np.power(base, exponents._data).astype(wanted))
 
 
 def is_tensor(obj: Any) -> builtins.bool:
-    """Whether an object is a tensor."""
+    """Whether an object is a tensor.
+
+    >>> numgrad.is_tensor([1.])
+    False
+    """
     return isinstance(obj, Tensor)
 
 
 def is_floating_point(input: Tensor) -> builtins.bool:
-    """Whether the tensor's dtype is floating."""
+    """Whether the tensor's dtype is floating.
+
+    >>> numgrad.is_floating_point(numgrad.tensor([1, 2]))
+    False
+    """
     return input._data.dtype.kind == "f"
 
 
 def is_nonzero(input: Tensor) -> builtins.bool:
-    """Whether a one-element tensor is not zero."""
+    """Whether a one-element tensor is not zero.
+
+    >>> numgrad.is_nonzero(numgrad.tensor([0.]))
+    False
+    """
     if input._data.size != 1:
         raise RuntimeError(
             f"Boolean value of Tensor with {'no' if not input._data.size else 'more than one'} "
@@ -569,5 +593,9 @@ def is_nonzero(input: Tensor) -> builtins.bool:
 
 
 def numel(input: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> numgrad.numel(numgrad.zeros(2, 3))
+    6
+    """
     return input._data.size

@@ -35,6 +35,7 @@ from ._core import (
     wrap,
 )
 from ._results import given
+from .examples import add_examples
 
 # ------------------------------------------------- names, dtypes and operands as PyTorch's
 
@@ -815,6 +816,8 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     """
     return _threshold(input, threshold, value)
 
+
+add_examples(globals())
 
 # ------------------------------------------------------------------- in-place forms
 

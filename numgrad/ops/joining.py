@@ -259,17 +259,29 @@ def tile(input: Tensor, *counts: Any, dims: Any = None) -> Any:
 
 
 def atleast_1d(*tensors: Any) -> Any:
-    """The tensor (or tensors) with one dimension at least."""
+    """The tensor (or tensors) with one dimension at least.
+
+    >>> numgrad.atleast_1d(numgrad.tensor(3.))
+    tensor([3.])
+    """
     return _atleast(tensors, lambda t: reshape(t, (1,)) if t._data.ndim == 0 else t)
 
 
 def atleast_2d(*tensors: Any) -> Any:
-    """The tensor (or tensors) with two dimensions at least; new ones come first."""
+    """The tensor (or tensors) with two dimensions at least; new ones come first.
+
+    >>> numgrad.atleast_2d(numgrad.tensor([3.]))
+    tensor([[3.]])
+    """
     return _atleast(tensors, _two_dims)
 
 
 def atleast_3d(*tensors: Any) -> Any:
-    """The tensor (or tensors) with three dimensions at least; the third comes last."""
+    """The tensor (or tensors) with three dimensions at least; the third comes last.
+
+    >>> numgrad.atleast_3d(numgrad.tensor([3.])).shape
+    torch.Size([1, 1, 1])
+    """
     return _atleast(tensors, lambda t: t if t._data.ndim > 2 else unsqueeze(_two_dims(t), -1))
 
 
@@ -313,7 +325,11 @@ row_stack = vstack
 
 
 def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
-    """Tensors behind one another: along dimension 2."""
+    """Tensors behind one another: along dimension 2.
+
+    >>> numgrad.dstack((numgrad.tensor([1, 2]), numgrad.tensor([3, 4]))).shape
+    torch.Size([1, 2, 2])
+    """
     _arrays(tensors, "dstack")
     return cat(atleast_3d(tuple(tensors)), 2, out=out)
 
@@ -396,7 +412,12 @@ def cartesian_prod(*tensors: Tensor) -> Any:
 
 
 def block_diag(*tensors: Tensor) -> Any:
-    """A matrix with the given matrices along its diagonal and zeros elsewhere."""
+    """A matrix with the given matrices along its diagonal and zeros elsewhere.
+
+    >>> numgrad.block_diag(numgrad.tensor([[1, 2]]), numgrad.tensor([[3]]))
+    tensor([[1, 2, 0],
+            [0, 0, 3]])
+    """
     blocks = [_two_dims(t) for t in tensors]
     for k, t in enumerate(blocks):
         if t._data.ndim > 2:

@@ -94,7 +94,11 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 
 def msort(input: Tensor, *, out: Tensor | None = None) -> Any:
-    """The elements in order along dimension 0."""
+    """The elements in order along dimension 0.
+
+    >>> numgrad.msort(numgrad.tensor([3, 1, 2]))
+    tensor([1, 2, 3])
+    """
     values = sort(input, 0)[0]
     return values if out is None else write_out(out, values)
 
@@ -310,7 +314,11 @@ def nanquantile(
     interpolation: str = "linear",
     out: Tensor | None = None,
 ) -> Any:
-    """`quantile` of the elements that are not NaN."""
+    """`quantile` of the elements that are not NaN.
+
+    >>> numgrad.nanquantile(numgrad.tensor([1., float('nan'), 3.]), 0.5)
+    tensor(2.)
+    """
     return _quantile(input, q, dim, keepdim, interpolation, out, True)
 
 

@@ -171,12 +171,21 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 def ravel(input: Tensor) -> Any:
-    """All elements in one dimension."""
+    """All elements in one dimension.
+
+    >>> numgrad.ravel(numgrad.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
     return reshape(input, (-1,)) if input._data.ndim != 1 else input
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
-    """Dimension `dim` split into dimensions of these sizes (one may be -1)."""
+    """Dimension `dim` split into dimensions of these sizes (one may be -1).
+
+    >>> numgrad.unflatten(numgrad.arange(4), 0, (2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     shape = input._data.shape
     axis = normalize_dim(dim, len(shape))
     return view(input, (*shape[:axis], *infer_shape(tuple(sizes), shape[axis]), *shape[axis + 1 :]))
@@ -232,7 +241,12 @@ swapaxes = swapdims = transpose
 
 
 def t(input: Tensor) -> Any:
-    """The transpose of a matrix; a tensor of fewer dimensions as it is."""
+    """The transpose of a matrix; a tensor of fewer dimensions as it is.
+
+    >>> numgrad.t(numgrad.tensor([[1, 2]]))
+    tensor([[1],
+            [2]])
+    """
     data = input._data
     if data.ndim > 2:
         raise RuntimeError(
@@ -273,7 +287,11 @@ def mT(input: Tensor) -> Any:
 
 
 def adjoint(input: Tensor) -> Any:
-    """The last two dimensions exchanged."""
+    """The last two dimensions exchanged.
+
+    >>> numgrad.adjoint(numgrad.zeros(2, 3)).shape
+    torch.Size([3, 2])
+    """
     return mT(input)
 
 
@@ -391,7 +409,12 @@ def _expand_backward(node: Any, grad: Any) -> Any:
 
 
 def broadcast_to(input: Tensor, size: Any) -> Any:
-    """`expand` under NumPy's name."""
+    """`expand` under NumPy's name.
+
+    >>> numgrad.broadcast_to(numgrad.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand(input, size)
 
 
@@ -401,7 +424,11 @@ def expand_as(input: Tensor, other: Tensor) -> Any:
 
 
 def broadcast_tensors(*tensors: Any) -> tuple:
-    """All tensors expanded to their common shape."""
+    """All tensors expanded to their common shape.
+
+    >>> [len(t) for t in numgrad.broadcast_tensors(numgrad.zeros(1), numgrad.zeros(3))]
+    [3, 3]
+    """
     from ._core import broadcast_shapes
 
     listed = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
@@ -538,6 +565,10 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     """A view with any shape, strides and offset (in elements) of the input's memory.
 
     Reading outside the memory raises; gradients are not defined for it here.
+
+    >>> numgrad.as_strided(numgrad.arange(4), (2, 2), (1, 1))
+    tensor([[0, 1],
+            [1, 2]])
     """
     data = input._data
     root = data
@@ -670,7 +701,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple:
-    """Views of parts that differ in size by one at most, or that end at given indices."""
+    """Views of parts that differ in size by one at most, or that end at given indices.
+
+    >>> numgrad.tensor_split(numgrad.arange(3), 2)
+    (tensor([0, 1]), tensor([2]))
+    """
     axis = normalize_dim(dim, input._data.ndim)
     total = input._data.shape[axis]
     if isinstance(indices_or_sections, int):
@@ -714,7 +749,11 @@ def contiguous(input: Tensor, memory_format: Any = None) -> Any:
 
 
 def detach(input: Tensor) -> Any:
-    """The same memory outside the graph."""
+    """The same memory outside the graph.
+
+    >>> numgrad.detach(numgrad.ones(2, requires_grad=True))
+    tensor([1., 1.])
+    """
     result = wrap(input._data)
     if input._counter is None:
         from ..autograd.tape import Counter
