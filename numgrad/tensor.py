@@ -60,6 +60,9 @@ def _operator(operation: Callable, name: str) -> Callable:
     return method
 
 
+_grad_fn_classes: dict[str, type] = {}
+
+
 class GradFn:
     """A tensor's `grad_fn`: one node of the graph, for looking at it and for hooks.
 
@@ -67,6 +70,14 @@ class GradFn:
     >>> y.grad_fn.name(), y.grad_fn.next_functions[0][0].name()
     ('MulBackward0', 'torch::autograd::AccumulateGrad')
     """
+
+    def __new__(cls, node: Any) -> GradFn:
+        """An object of the class that has the node's name, as PyTorch's have."""
+        name = "AccumulateGrad" if isinstance(node, Variable) else node.name
+        own = _grad_fn_classes.get(name)
+        if own is None:
+            own = _grad_fn_classes[name] = type(name, (GradFn,), {})
+        return object.__new__(own)
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -113,8 +124,7 @@ class GradFn:
         return id(self._node)
 
     def __repr__(self) -> str:
-        name = "AccumulateGrad" if isinstance(self._node, Variable) else self._node.name
-        return f"<{name} object at {hex(id(self._node))}>"
+        return f"<{type(self).__name__} object at {hex(id(self._node))}>"
 
 
 class RemovableHandle:

@@ -22,7 +22,7 @@ from ._core import (
     unpack,
     wrap,
 )
-from ._reduce import DIVIDING, check_not_empty, plan, reduce_array, spread, unreduce
+from ._reduce import DIVIDING, check_not_empty, numpy_names, plan, reduce_array, spread, unreduce
 from ._results import given
 from .creation import fill_array, ones_like
 from .elementwise import div, eq, isnan, logical_not, mul, ne, where
@@ -53,18 +53,26 @@ def _filled(shape: tuple, dtype: np.dtype, value: Any, like: Any) -> Any:
 
 
 def sum(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
 ) -> Tensor:
     """Σ input over `dim`; integers and bool are added in int64.
 
     >>> numgrad.sum(numgrad.tensor([[1., 2.], [3., 4.]]), dim=0)
     tensor([4., 6.])
     """
+    if names:
+        dim, keepdim = numpy_names("sum", dim, keepdim, names)
     try:
         data = input._data
     except AttributeError:
         raise check_tensor(input, "sum", "input") from None
-    kind = None if dtype is None else as_numpy_dtype(dtype)
+    kind = _computed_in(dtype, out)
     if kind is not None:
         input = cast(input, kind)
         data = input._data
@@ -86,6 +94,13 @@ def sum(
     return given(result, out)
 
 
+def _computed_in(dtype: Any, out: Any) -> np.dtype | None:
+    """The dtype to compute a sum or a product in: the one asked for, else that of `out`."""
+    if dtype is None and isinstance(out, Tensor):
+        return out._data.dtype
+    return None if dtype is None else as_numpy_dtype(dtype)
+
+
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal.
 
@@ -103,13 +118,21 @@ def _sum_backward(node: Any, grad: Any) -> Any:
 
 
 def mean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
 ) -> Tensor:
     """The average of `input` over `dim`.
 
     >>> numgrad.mean(numgrad.tensor([1., 2., 6.]))
     tensor(3.)
     """
+    if names:
+        dim, keepdim = numpy_names("mean", dim, keepdim, names)
     try:
         data = input._data
     except AttributeError:
@@ -210,15 +233,23 @@ def _short_name(tensor: Any) -> str:
 
 
 def prod(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
 ) -> Tensor:
     """Π input over one dimension, or over all; integers and bool are multiplied in int64.
 
     >>> numgrad.prod(numgrad.tensor([[1., 2.], [3., 4.]]), 1)
     tensor([ 2., 12.])
     """
+    if names:
+        dim, keepdim = numpy_names("prod", dim, keepdim, names)
     check_tensor(input, "prod", "input")
-    kind = None if dtype is None else as_numpy_dtype(dtype)
+    kind = _computed_in(dtype, out)
     if kind is not None:
         input = cast(input, kind)
     data = input._data
@@ -262,21 +293,39 @@ def _prod_backward(node: Any, grad: Any) -> Any:
 # ------------------------------------------------------------------------------ extrema
 
 
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amax(
+    input: Tensor,
+    dim: Any = (),
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """The largest element over `dim`; equal ones share its gradient.
 
     >>> numgrad.amax(numgrad.tensor([[1., 5.], [7., 2.]]), 1)
     tensor([5., 7.])
     """
+    if names:
+        dim, keepdim = numpy_names("amax", dim, keepdim, names)
     return given(_extremum(_AMAX, "amax", input, dim, keepdim), out)
 
 
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amin(
+    input: Tensor,
+    dim: Any = (),
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """The smallest element over `dim`; equal ones share its gradient.
 
     >>> numgrad.amin(numgrad.tensor([[1., 5.], [7., 2.]]), 1)
     tensor([1., 2.])
     """
+    if names:
+        dim, keepdim = numpy_names("amin", dim, keepdim, names)
     return given(_extremum(_AMIN, "amin", input, dim, keepdim), out)
 
 
@@ -321,21 +370,39 @@ def _share_among_equal(grad: Any, x: Any, y: Any, axes: tuple) -> Any:
 # ------------------------------------------------------------------ truth and counting
 
 
-def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def all(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """Whether every element over `dim` is true (not zero).
 
     >>> numgrad.all(numgrad.tensor([[True, False], [True, True]]), dim=1)
     tensor([False,  True])
     """
+    if names:
+        dim, keepdim = numpy_names("all", dim, keepdim, names)
     return given(_truth(_ALL, "all", input, dim, keepdim, True), out)
 
 
-def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def any(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """Whether some element over `dim` is true (not zero).
 
     >>> numgrad.any(numgrad.tensor([[True, False], [False, False]]), dim=1)
     tensor([ True, False])
     """
+    if names:
+        dim, keepdim = numpy_names("any", dim, keepdim, names)
     return given(_truth(_ANY, "any", input, dim, keepdim, False), out)
 
 

@@ -268,8 +268,9 @@ def T(input: Tensor) -> Any:
     tensor([[1, 3],
             [2, 4]])
     """
-    ndim = input._data.ndim
-    return permute(input, tuple(range(ndim - 1, -1, -1)))
+    data = input._data
+    order = tuple(range(data.ndim - 1, -1, -1))
+    return _view(input, data.T, "PermuteBackward0", permute, (order,), _permute_backward)
 
 
 def mT(input: Tensor) -> Any:
