@@ -27,6 +27,7 @@ from ._core import (
     mode,
     nary,
     needs_grad,
+    number,
     number_dtype,
     record,
     result_dtype,
@@ -149,8 +150,13 @@ def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     _check_no_bool(other, input)
     if alpha != 1:
         input = _scaled(input, alpha, [input, other])
-    name = "RsubBackward0" if isinstance(other, Tensor) else "RsubBackward1"
-    return given(_sub.general(other, input), None, name)
+    if isinstance(other, Tensor):
+        return given(_sub(other, input), None, "RsubBackward0")
+    if input._data.dtype.kind == "f" and is_number(other):
+        result = _sub(wrap(number(other, input._data.dtype)), input)  # faster than `general`
+    else:
+        result = _sub.general(other, input)
+    return given(result, None, "RsubBackward1")
 
 
 def div(
