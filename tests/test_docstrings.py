@@ -61,8 +61,9 @@ PLACES = {
     "autograd": ng.autograd,
     "linalg": ng.linalg,
 }
-#: What these modules import for themselves, and base classes without use of their own.
-INSIDE = {"Variable", "CompositeSchedule", "LambdaSchedule", "set_value", "values_of"}
+#: What these modules import for themselves, base classes without use of their own, and settings
+#: that change nothing one can print.
+INSIDE = {"get_num_threads", "set_num_threads", "Variable", "CompositeSchedule", "LambdaSchedule", "set_value", "values_of"}
 
 
 def public():

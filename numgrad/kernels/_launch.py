@@ -131,10 +131,7 @@ os.register_at_fork(after_in_child=launcher._after_fork)
 
 
 def set_num_threads(count: int) -> None:
-    """Use `count` threads in parallel kernels.
-
-    >>> numgrad.set_num_threads(numgrad.get_num_threads())
-    """
+    """Use `count` threads in parallel kernels."""
     if count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
     launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)
@@ -143,9 +140,5 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads that parallel kernels use.
-
-    >>> numgrad.get_num_threads() >= 1
-    True
-    """
+    """The number of threads that parallel kernels use."""
     return 1 if launcher.forked else (launcher.threads or numba.get_num_threads())
