@@ -32,6 +32,7 @@ from .dtypes import (
     int16,
     int32,
     int64,
+    strided,
     uint8,
 )
 from .dtypes import bool_ as bool_dtype
@@ -60,6 +61,9 @@ def _operator(operation: Callable, name: str) -> Callable:
     return method
 
 
+_grad_fn_classes: dict[str, type] = {}
+
+
 class GradFn:
     """A tensor's `grad_fn`: one node of the graph, for looking at it and for hooks.
 
@@ -67,6 +71,14 @@ class GradFn:
     >>> y.grad_fn.name(), y.grad_fn.next_functions[0][0].name()
     ('MulBackward0', 'torch::autograd::AccumulateGrad')
     """
+
+    def __new__(cls, node: Any) -> GradFn:
+        """An object of the class that has the node's name, as PyTorch's have."""
+        name = "AccumulateGrad" if isinstance(node, Variable) else node.name
+        own = _grad_fn_classes.get(name)
+        if own is None:
+            own = _grad_fn_classes[name] = type(name, (GradFn,), {})
+        return object.__new__(own)
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -113,8 +125,7 @@ class GradFn:
         return id(self._node)
 
     def __repr__(self) -> str:
-        name = "AccumulateGrad" if isinstance(self._node, Variable) else self._node.name
-        return f"<{name} object at {hex(id(self._node))}>"
+        return f"<{type(self).__name__} object at {hex(id(self._node))}>"
 
 
 class RemovableHandle:
@@ -195,9 +206,9 @@ class Tensor(Variable):
         return self._data.ndim
 
     @property
-    def layout(self) -> str:
+    def layout(self) -> Any:
         """Always the strided layout."""
-        return "torch.strided"
+        return strided
 
     @property
     def itemsize(self) -> int:
@@ -627,22 +638,20 @@ class Tensor(Variable):
         return bool(self._host().item())
 
     def __int__(self) -> int:
-        return int(self._one())
+        return int(self._one(ValueError))
 
     def __float__(self) -> float:
-        return float(self._one())
+        return float(self._one(ValueError))
 
     def __index__(self) -> int:
-        value = self._one()
-        if self._data.dtype.kind == "f":
+        if self._data.dtype.kind == "f" or self._data.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
+        value = self._one()
         return operator.index(int(value))
 
-    def _one(self) -> Any:
+    def _one(self, error: type[Exception] = RuntimeError) -> Any:
         if self._data.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {self._data.size} elements cannot be converted to Scalar"
-            )
+            raise error("only one element tensors can be converted to Python scalars")
         return self._host().item()
 
     __hash__ = object.__hash__  # type: ignore[assignment]
@@ -695,7 +704,7 @@ class Tensor(Variable):
     __mul__ = _operator(ops.mul, "__mul__")
     __rmul__ = _operator(ops.mul, "__rmul__")
     __truediv__ = _operator(ops.div, "__truediv__")
-    __rtruediv__ = _reflected(ops.div)
+    __rtruediv__ = _reflected(lambda other, self: ops.mul(ops.reciprocal(self), other))
     __floordiv__ = _operator(ops.floor_divide, "__floordiv__")
     __rfloordiv__ = _reflected(ops.floor_divide)
     __mod__ = _operator(ops.remainder, "__mod__")
@@ -731,12 +740,29 @@ class Tensor(Variable):
     __ixor__ = _operator(ops.bitwise_xor_, "__ixor__")
 
     def __scalar_function__(self, function: Any, args: tuple) -> Any:
-        return ops.trace(function, args)
+        return ops.traced(function, args)
 
     # ------------------------------------------------- operations as methods
 
     # METHODS
     abs = ops.abs
+    arcsin_ = ops.arcsin_
+    arccos_ = ops.arccos_
+    arctan_ = ops.arctan_
+    fix_ = ops.fix_
+    true_divide_ = ops.true_divide_
+    greater_ = ops.greater_
+    less_ = ops.less_
+    not_equal_ = ops.not_equal_
+    greater_equal_ = ops.greater_equal_
+    less_equal_ = ops.less_equal_
+    bitwise_left_shift_ = ops.bitwise_left_shift_
+    bitwise_right_shift_ = ops.bitwise_right_shift_
+    atan2_ = ops.atan2_
+    arctan2_ = ops.arctan2_
+    copysign_ = ops.copysign_
+    xlogy_ = ops.xlogy_
+    frac_ = ops.frac_
     abs_ = ops.abs_
     absolute = ops.absolute
     absolute_ = ops.absolute_
@@ -893,7 +919,6 @@ class Tensor(Variable):
     true_divide = ops.true_divide
     trunc = ops.trunc
     trunc_ = ops.trunc_
-    where = ops.where
     xlogy = ops.xlogy
     is_nonzero = ops.is_nonzero
     T = property(ops.T)
@@ -966,10 +991,13 @@ class Tensor(Variable):
     nansum = ops.nansum
     prod = ops.prod
     sum = ops.sum
+    trace = ops.trace
     cummax = ops.cummax
     cummin = ops.cummin
     cumprod = ops.cumprod
     cumsum = ops.cumsum
+    cumsum_ = ops.cumsum_
+    cumprod_ = ops.cumprod_
     diff = ops.diff
     logcumsumexp = ops.logcumsumexp
     bmm = ops.bmm
@@ -1050,6 +1078,14 @@ class Tensor(Variable):
     take = ops.take
     std = ops.std
     var = ops.var
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """This tensor's elements where the condition holds, else those of `other`.
+
+        >>> numgrad.tensor([1., 2.]).where(numgrad.tensor([True, False]), 0.)
+        tensor([1., 0.])
+        """
+        return ops.where(condition, self, other)
 
     # ----------------------------------------------------------- conversions
 

@@ -84,7 +84,12 @@ class no_grad(_Plain):
 
 
 class enable_grad(_Plain):
-    """Operations inside are recorded, also within `no_grad`."""
+    """Operations inside are recorded, also within `no_grad`.
+
+    >>> with numgrad.no_grad(), numgrad.enable_grad():
+    ...     print(numgrad.is_grad_enabled())
+    True
+    """
 
     enabled = True
 
@@ -154,5 +159,9 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether this thread is in `inference_mode`."""
+    """Whether this thread is in `inference_mode`.
+
+    >>> numgrad.is_inference_mode_enabled()
+    False
+    """
     return mode.inference

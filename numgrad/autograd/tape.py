@@ -402,8 +402,8 @@ def check_inplace(tensor: Variable) -> None:
             )
         if isinstance(tensor._node, Output) and view is not None:
             raise RuntimeError(
-                f"Output {tensor._node.index} of {tensor._node.name} is a view and is being "
-                "modified inplace. This view is the output of a function that returns multiple "
+                f"Output {tensor._node.index} of {tensor._node.name.removesuffix('Backward0')} is a "
+                "view and is being modified inplace. This view is the output of a function that returns multiple "
                 "views. Such functions do not allow the output views to be modified inplace. "
                 "You should replace the inplace operation by an out-of-place one."
             )

@@ -132,5 +132,9 @@ def zero_(self: Tensor) -> Any:
 
 
 def fill(input: Tensor, value: Any) -> Any:
-    """A tensor of the same shape, every element `value`."""
+    """A tensor of the same shape, every element `value`.
+
+    >>> numgrad.fill(numgrad.zeros(2), 7)
+    tensor([7., 7.])
+    """
     return fill_(clone(input), value)

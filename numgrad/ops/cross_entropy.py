@@ -28,6 +28,7 @@ from ._core import (
     wrap,
 )
 from ._reduce import unreduce
+from ._results import given
 from .creation import fill_array
 from .elementwise import add, div, mul, ne, neg, sub
 from .loss import _reduction
@@ -195,6 +196,12 @@ def _of_classes_backward(node: Any, grad: Any) -> Any:
     return wrap(out)
 
 
+def _total(parts: Any, labels: Any, ignore_index: float) -> float:
+    """What the mean divided by; 1 where every target is ignored: all gradients are 0 then."""
+    total = parts.item(1)
+    return 1.0 if total == 0 and (labels == int(ignore_index)).all() else total
+
+
 def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
     """The same in operations: gᵢ (Σ_c qᵢ · pᵢ - qᵢ) with q the weighted target distribution."""
     labels, factors, _, parts, ignore_index, smoothing, code = node.context
@@ -213,7 +220,7 @@ def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
             spread = mul(spread, wrap(factors))
         q = add(mul(q, 1.0 - smoothing), spread)
     if code == kernels.MEAN:
-        grad = div(grad, parts.item(1))
+        grad = div(grad, _total(parts, labels, ignore_index))
     elif code == kernels.NONE:
         grad = reshape(grad, (-1, 1))
     p = softmax(reshape(x, (-1, classes)), 1)
@@ -259,7 +266,7 @@ def _of_probabilities(
     if reduction == "sum":
         return total
     count = input._data.size // classes if classes else 0
-    return div(total, count if ndim > 1 else 1)
+    return given(div(total, count if ndim > 1 else 1), None, "DivBackward1")
 
 
 def nll_loss(
@@ -335,7 +342,7 @@ def _nll_loss_backward(node: Any, grad: Any) -> Any:
     if given is grad:
         return result
     if node.context[-1] == kernels.MEAN:
-        grad = div(grad, parts.item(1))
+        grad = div(grad, _total(parts, labels, ignore_index))
     elif node.context[-1] == kernels.NONE:
         grad = unreduce(grad, shape, (1,) if len(shape) > 1 else (0,))
     return mul(result, grad)

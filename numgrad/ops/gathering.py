@@ -41,6 +41,7 @@ from ._place import (
     product,
     take_flat,
 )
+from ._results import given
 from .creation import fill_array
 from .elementwise import div, eq, mul, where
 from .views import expand, reshape, slice_dim
@@ -310,7 +311,8 @@ def scatter(
     """
     src = _source(src, value)
     if reduce is None:
-        result = _scatter(input, dim, index, src, False)
+        name = None if isinstance(src, Tensor) else "ScatterBackward1"
+        result = given(_scatter(input, dim, index, src, False), None, name)
     elif reduce == "add" or reduce == "multiply":
         if not isinstance(src, Tensor):
             src = expand(wrap(number(src, input._data.dtype)), index._data.shape)
@@ -476,7 +478,7 @@ def take_along_dim(
             f"{type_name(indices._data.dtype)}"
         )
     if dim is None:
-        result = take_flat(input, reshape(indices, (-1,)), "TakeBackward0")
+        result = take_flat(input, reshape(indices, (-1,)), "GatherBackward0")
         return result if out is None else write_out(out, result)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(

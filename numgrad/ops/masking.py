@@ -75,7 +75,12 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
 
 
 def argwhere(input: Tensor) -> Any:
-    """The indices of the elements that are not zero, a row each."""
+    """The indices of the elements that are not zero, a row each.
+
+    >>> numgrad.argwhere(numgrad.tensor([0, 3, 4]))
+    tensor([[1],
+            [2]])
+    """
     return nonzero(input)
 
 
@@ -150,6 +155,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
     >>> x.masked_fill(x > 1, float("-inf"))
     tensor([1., -inf, -inf])
     """
+    by_tensor = isinstance(value, Tensor)
     value = _filling(input, mask, value)
     data, own = input._data, mask._data
     shape = broadcast_shapes(own.shape, data.shape)
@@ -159,7 +165,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
     if mode.enabled and needs_grad(input, value):
         context = data.shape if data.shape != shape else None
         inputs = (input, value)
-        record(result, "MaskedFillBackward0", _fill_backward, inputs, (mask,), context)
+        name = "MaskedFillBackward1" if by_tensor else "MaskedFillBackward0"
+        record(result, name, _fill_backward, inputs, (mask,), context)
     return result
 
 

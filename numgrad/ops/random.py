@@ -171,19 +171,31 @@ def randperm(
 
 
 def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
-    """`rand` with the shape and dtype of `input`."""
+    """`rand` with the shape and dtype of `input`.
+
+    >>> numgrad.rand_like(numgrad.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
     return _like(input, dtype, "uniform", (), options)
 
 
 def randn_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
-    """`randn` with the shape and dtype of `input`."""
+    """`randn` with the shape and dtype of `input`.
+
+    >>> numgrad.randn_like(numgrad.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
     return _like(input, dtype, "normal", (), options)
 
 
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **options: Any
 ) -> Any:
-    """`randint` with the shape and dtype of `input`."""
+    """`randint` with the shape and dtype of `input`.
+
+    >>> numgrad.randint_like(numgrad.zeros(3), 1)
+    tensor([0., 0., 0.])
+    """
     bounds = (0, int(low)) if high is None else (int(low), int(high))
     return _like(input, dtype, "integers", bounds, options)
 

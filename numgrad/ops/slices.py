@@ -33,6 +33,7 @@ from ._place import (
     write_backward,
     write_rows,
 )
+from ._results import given
 from .elementwise import mul
 from .views import reshape
 
@@ -63,7 +64,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     result = take_slices(source, axis, index if index._data.ndim else reshape(index, (1,)))
     if not shape:
         result = reshape(result, ())
-    return result if out is None else write_out(out, result)
+    return given(result, out, "IndexSelectBackward0")
 
 
 def take_slices(input: Any, axis: int, index: Any) -> Any:
