@@ -50,7 +50,7 @@ class CompiledFunction:
         self._fast: Callable = miss
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = MISS if kwargs else self._fast(*args)
+        result = MISS if kwargs else self._fast(args)
         return self._find(args, kwargs) if result is MISS else result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -20,22 +20,22 @@ import numpy as np
 from ..kernels._elementwise import Elementwise
 
 #: What a storage is: an argument of the compiled function; memory that exists before and after
-#: (parameters, buffers, optimizer and random state, constants); memory that holds given bytes at
-#: the start of every run; memory made on the way.
-KINDS = ("input", "lasting", "initial", "temporary")
+#: (parameters, buffers, optimizer and random state, constants); a number that may be another one in
+#: the next run; memory made on the way.
+KINDS = ("input", "lasting", "number", "temporary")
 
 
 class Storage:
     """A piece of memory of `nbytes` bytes."""
 
-    __slots__ = ("kind", "nbytes", "index", "root", "bytes", "address")
+    __slots__ = ("kind", "nbytes", "index", "root", "number", "address")
 
     def __init__(self, kind: str, nbytes: int, index: int, root: Any = None) -> None:
         self.kind = kind
         self.nbytes = nbytes
         self.index = index
         self.root = root  # the NumPy array that owns the memory; None for inputs after recording
-        self.bytes: bytes | None = None  # of an "initial" one
+        self.number: Any = None  # what a "number" holds
         self.address = 0 if root is None else root.ctypes.data
 
     def __repr__(self) -> str:

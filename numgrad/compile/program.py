@@ -38,7 +38,6 @@ class Program:
         self.kept: list[Any] = []  # what the table points to
         self.arrays: dict[tuple, np.ndarray] = {}
         self.floats: list[tuple[int, Any]] = []  # address and origin of numbers that may change
-        self.restored: list[tuple[np.ndarray, bytes]] = []
         self._places: dict[int, int] = {}  # static addresses of storages
         regions: dict[int, int] = {}
         for k, value in enumerate(graph.inputs):
@@ -113,15 +112,8 @@ class Program:
         """The address of a storage that stays where it is."""
         if id(storage) in self._places:
             return self._places[id(storage)]
-        if storage.kind == "initial":
-            copy = np.empty(max(storage.nbytes, 1) + ALIGN, np.uint8)
-            address = -(-copy.ctypes.data // ALIGN) * ALIGN
-            self.kept.append(copy)
-            start = address - copy.ctypes.data
-            assert storage.bytes is not None
-            self.restored.append((copy[start : start + storage.nbytes], storage.bytes))
-        elif storage.kind == "number":
-            origin: Any = storage.bytes
+        if storage.kind == "number":
+            origin: Any = storage.number
             array = np.zeros((), storage.root.dtype)
             array[...] = float(origin)
             self.kept.append(array)

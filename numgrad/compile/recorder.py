@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..device import cpu
+from ..kernels import elementwise as table
 from ..ops import _core
 from .graph import Call, Check, Graph, Storage, Value, effects
 from .number import Number
@@ -107,7 +108,7 @@ class Recorder:
         storage = value.storage
         if effect != "reads" and storage.kind == "lasting" and id(storage.root) not in self.lasting:
             # Written, and not known to live on: perhaps made on the way with a content.
-            self.before.setdefault(id(storage.root), storage.root.copy())
+            self.before.setdefault(id(storage.root), storage.root.ravel("K").copy())
         return value
 
     def check(self, flag: Any, index: int, function: Callable, arguments: tuple) -> None:
@@ -134,15 +135,23 @@ class Recorder:
         array = np.array(float(value), dtype)
         if threading.get_ident() == self.thread and self.reason is None:
             storage = Storage("number", array.nbytes, next(self.count), array)
-            storage.bytes = value
+            storage.number = value
             self.storages[id(array)] = storage
         return array
 
     # ------------------------------------------------------------------ afterwards
 
     def graph(self, results: list[Value]) -> Graph:
-        """What was noted down."""
-        return Graph(self.inputs, self.calls, results)
+        """What was noted down; memory that was made with a content is given it first."""
+        filled = []
+        for key, content in self.before.items():
+            storage = self.storages[key]
+            storage.kind = "temporary"
+            source = Storage("lasting", content.nbytes, next(self.count), content)
+            dtype, whole = content.dtype, (content.shape, content.strides, content.dtype)
+            arguments = (Value(source, 0, *whole), Value(storage, 0, *whole))
+            filled.append(Call(table.copy[dtype], dtype, content.size, arguments, content.size))
+        return Graph(self.inputs, filled + self.calls, results)
 
 
 class CompileError(RuntimeError):

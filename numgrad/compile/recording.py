@@ -121,7 +121,7 @@ class Entry:
         roots = {id(storage.root) for storage in self.graph.storages}
         self.prepare = [f for root, f in before.prepare.items() if root in roots]
         self._set_guards()
-        self.fast: Callable = miss
+        self.fast: Callable = self._fast_path(call)
 
     # ------------------------------------------------------------------ after recording
 
@@ -182,11 +182,6 @@ class Entry:
                 "a tensor made inside outlives the call at a place that compile does not know, or "
                 "the function writes to one there: return it, or make it a module's buffer"
             )
-        for storage in recorder.storages.values():
-            if storage.kind == "lasting" and id(storage.root) in recorder.before:
-                content = recorder.before[id(storage.root)]
-                storage.kind = "initial"
-                storage.bytes = np.ascontiguousarray(content).tobytes()
 
     def _set_guards(self) -> None:
         words = [(address, id(value)) for address, value in self.guards]
@@ -239,6 +234,73 @@ class Entry:
             grad.tensor._grad = grad.own
         for tensor in self.cleared:
             tensor._grad = None
+
+    def _fast_path(self, call: Arguments) -> Callable:
+        """The whole of a call as one function, for calls with plain positional arguments.
+
+        It checks everything that may differ from call to call and returns MISS where something
+        does; then `fits` and `run` find out what.
+        """
+        scope: dict[str, Any] = {
+            **self.reach.scope, "MISS": MISS, "entry": self, "changes": tape.changes,
+            "mode": tape.mode, "run": self.program.run, "address": self.program.address,
+            "stopped": self.stopped, "wrap": wrap, "make": self.results.make,
+            "options": self.options,
+        }  # fmt: skip
+
+        def name(value: Any) -> str:
+            scope[f"n{len(scope)}"] = value
+            return f"n{len(scope) - 1}"
+
+        if call.kwargs or any(isinstance(a, (tuple, list, dict)) for a in call.args):
+            return miss
+        count = len(call.args)
+        conditions = [f"changes.count == entry.changes and mode.enabled is {tape.mode.enabled}"]
+        tensors = []
+        for k, argument in enumerate(call.args):
+            if isinstance(argument, Variable):
+                earlier = next((j for j in range(k) if call.args[j] is argument), None)
+                if earlier is not None:
+                    conditions.append(f"a{k} is a{earlier}")
+                    continue
+                tensors.append(k)
+                conditions.append(
+                    f"a{k}.__class__ is {name(type(argument))} and "
+                    f"a{k}._requires_grad is {argument._requires_grad} and "
+                    f"(a{k}._view is None) is {argument._view is None}"
+                )
+            else:
+                conditions.append(f"a{k} is {name(argument)}")
+        conditions += [
+            f"a{k} is not a{j}" for at, k in enumerate(tensors) for j in tensors[:at]
+        ]
+        conditions += self.reach.guards
+        for k, (get, d) in enumerate(zip(self.options.getters, self.options.dicts, strict=True)):
+            conditions.append(f"{name(get)}({name(d)}) == options.values[{k}]")
+        arguments = ", ".join(f"a{k}" for k in range(count))
+        lines = ["def fast(args):", f"    if len(args) != {count}: return MISS"]
+        if count:
+            lines.append(f"    {arguments}, = args")
+        lines.append(f"    if not ({' and '.join(conditions)}): return MISS")
+        lines += [f"    {name(prepare)}()" for prepare in self.prepare]
+        allocators = self.results._allocators
+        lines += [f"    f{k} = {name(make)}()" for k, make in enumerate(allocators)]
+        arrays = [f"a{k}._data" for k in tensors] + [f"f{k}" for k in range(len(allocators))]
+        lines.append(f"    status = run(address, ({''.join(f'{a}, ' for a in arrays)}))")
+        lines.append("    if status: return stopped(status)")
+        for counter, by in self.bumped:
+            lines.append(f"    {name(counter)}.version += {by}")
+        for position, by in self.bumped_inputs:
+            lines += [f"    {name(tape.bump)}(a{tensors[position]})"] * by
+        for grad in self.grads:
+            if grad.from_none:
+                lines.append(f"    {name(grad.tensor)}._grad = {name(grad)}.own")
+        lines += [f"    {name(tensor)}._grad = None" for tensor in self.cleared]
+        inputs = ", ".join(f"a{k}" for k in tensors)
+        fresh = ", ".join(f"f{k}" for k in range(len(allocators)))
+        lines.append(f"    return make([{inputs}], [{fresh}])")
+        exec("\n".join(lines), scope)  # noqa: S102 - the text is ours
+        return scope["fast"]
 
     def difference(self, call: Arguments) -> str:
         """What keeps the program from running on these arguments."""
