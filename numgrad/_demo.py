@@ -73,6 +73,7 @@ class Bar:
             file=sys.stdout,
             disable=not self.moving,
             ncols=min(shutil.get_terminal_size().columns, 100),
+            nrows=20,  # a terminal of unknown size would get no bar
             mininterval=0.05,
         )
         self.total, self.done, self.printed = total, 0, 0
