@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy as copying
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,7 +36,7 @@ from .dtypes import (
 from .dtypes import bool_ as bool_dtype
 
 
-def _reflected(operation: Callable) -> Callable:
+def _reflected(operation: Callable) -> Callable[..., Tensor]:
     """`number - tensor` from the operation of `tensor - number`."""
 
     def method(self: Any, other: Any) -> Any:
@@ -47,7 +47,7 @@ def _reflected(operation: Callable) -> Callable:
     return method
 
 
-def _operator(operation: Callable, name: str) -> Callable:
+def _operator(operation: Callable, name: str) -> Callable[..., Tensor]:
     """An operator method: NotImplemented for what is neither tensor nor number."""
 
     def method(self: Any, other: Any) -> Any:
@@ -159,11 +159,11 @@ class Tensor(Variable):
     __slots__ = ()
     __array_priority__ = 1000
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls is not Tensor:
             return super().__new__(cls)
         if len(args) == 1 and not isinstance(args[0], int):
-            made = ops.tensor(args[0], dtype=get_default_dtype())
+            made: Any = ops.tensor(args[0], dtype=get_default_dtype())
         else:
             made = ops.empty(*args or ((0,),))
         return made
@@ -639,7 +639,7 @@ class Tensor(Variable):
             )
         return self._host().item()
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if id(self) in memo:
@@ -890,7 +890,7 @@ class Tensor(Variable):
     where = ops.where
     xlogy = ops.xlogy
     is_nonzero = ops.is_nonzero
-    T = property(ops.T)
+    T: Tensor = property(ops.T)  # type: ignore[assignment]
     adjoint = ops.adjoint
     as_strided = ops.as_strided
     broadcast_to = ops.broadcast_to
@@ -901,7 +901,7 @@ class Tensor(Variable):
     expand = ops.expand
     expand_as = ops.expand_as
     flatten = ops.flatten
-    mT = property(ops.mT)
+    mT: Tensor = property(ops.mT)  # type: ignore[assignment]
     moveaxis = ops.moveaxis
     movedim = ops.movedim
     narrow = ops.narrow

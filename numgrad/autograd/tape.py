@@ -94,7 +94,7 @@ def set_tensor_class(cls: type) -> None:
 
 def wrap(data: Any) -> Any:
     """A new tensor on `data`, without history."""
-    tensor = _new(_tensor_class)
+    tensor: Any = _new(_tensor_class)
     tensor._data = data
     tensor._requires_grad = False
     tensor._node = tensor._grad = tensor._counter = tensor._view = tensor._hooks = None
@@ -212,7 +212,7 @@ def record(
 
     `saved` holds tensors (or None, or `result` itself) that the rule takes back with `unpack`.
     """
-    edges = []
+    edges: list[Any] = []
     for tensor in inputs:
         if tensor is None:
             edges.append(None)
@@ -249,15 +249,16 @@ def record_many(
     return results
 
 
-def save(node: Node, saved: tuple, result: Variable | None = None) -> None:
+def save(node: Node, saved: tuple, result: Any = None) -> None:
     """Keep tensors for the backward, with their versions."""
-    kept, versions = [], []
+    kept: list[Any] = []
+    versions: list[int] = []
     for tensor in saved:
         if tensor is None:
             kept.append(None)
             versions.append(0)
         elif tensor is result:
-            own = SavedOutput(tensor)
+            own = SavedOutput(result)
             kept.append(own)
             versions.append(own.counter.version)
         else:
@@ -279,7 +280,7 @@ def unpack(node: Node) -> list:
             "retain_graph=True if you need to backward through the graph a second time or if "
             "you need to access saved tensors after calling backward."
         )
-    tensors = []
+    tensors: list[Any] = []
     for position, tensor in enumerate(saved):
         if type(tensor) is SavedOutput:
             counter = tensor.counter

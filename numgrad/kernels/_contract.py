@@ -259,7 +259,8 @@ def native_address(function: Callable, signature, label: tuple[str, str], name: 
             for listener in listeners:
                 listener(*label)
             try:
-                dispatcher = njit(signature, no_cpython_wrapper=True, **OPTIONS)(function)
+                options = {**OPTIONS, "no_cpython_wrapper": True}
+                dispatcher = njit(signature, **options)(function)
             finally:
                 for listener in listeners:
                     listener(None, None)

@@ -10,6 +10,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -59,7 +60,7 @@ def _parallel(pool, part, address, n, chunk, threads, arguments):
     call_parallel_for(pool, part, base + 32, base + 48, base + 56, base, threads)
 
 
-def _compiled(function: Callable, signature, **options) -> CompileResult:
+def _compiled(function: Callable, signature, **options) -> Any:
     """The machine code of `function`, from the disk cache where it has it."""
     name = _cache.key(_cache.fingerprint(function), (signature, sorted(options.items())))
     context = cpu_target.target_context
@@ -134,7 +135,7 @@ def set_num_threads(count: int) -> None:
     """Use `count` threads in parallel kernels."""
     if count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
-    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)
+    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if not launcher.forked:
         numba.set_num_threads(launcher.threads)
 

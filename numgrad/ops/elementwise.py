@@ -32,7 +32,7 @@ from ._core import (
 # --------------------------------------------------------------------- arithmetic
 
 _add = binary(table.add, "add")
-_sub = binary(table.sub, "sub")
+_sub: Any = binary(table.sub, "sub")
 mul = multiply = binary(table.mul, "mul")
 _div = binary(table.div, "div", floating=True)
 
@@ -279,7 +279,7 @@ def addcdiv(
 _where = nary(table.where_, "where")
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Tensor:
     """`input` where the condition holds, else `other`; alone, `nonzero(as_tuple=True)`.
 
     >>> numgrad.where(numgrad.tensor([True, False]), numgrad.tensor([1., 2.]), 0)
@@ -646,7 +646,7 @@ _BY_NAME = {
 }
 
 
-def trace(function: Any, args: tuple) -> Any:
+def trace(function: Any, args: tuple) -> Tensor:
     """A scalar function applied to tensors: by the operation of its name, else by its formula."""
     operation = _BY_NAME.get(function.name)
     if operation is not None:

@@ -90,7 +90,7 @@ def _of_one_dtype(tensors: Sequence, arrays: list) -> tuple[Sequence, list]:
 
 def cat(
     tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Any = None
-) -> Any:
+) -> Tensor:
     """The tensors one after the other along a dimension; the other sizes must agree.
 
     Tensors of shape (0,) are left out whatever the others' shapes.
@@ -172,7 +172,7 @@ def _cat_backward(node: Any, grad: Any) -> tuple:
 concat = concatenate = cat
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Any:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     """Tensors of one shape side by side along a new dimension.
 
     >>> numgrad.stack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -207,7 +207,7 @@ def _stack_backward(node: Any, grad: Any) -> tuple:
     return tuple([None if t is None else select(grad, dim, k) for k, t in enumerate(node.edges)])
 
 
-def repeat(input: Tensor, *repeats: Any) -> Any:
+def repeat(input: Tensor, *repeats: Any) -> Tensor:
     """The tensor repeated along each dimension; more numbers than dimensions make new ones.
 
     >>> numgrad.tensor([1, 2]).repeat(2, 2)
@@ -244,7 +244,7 @@ def _repeat_backward(node: Any, grad: Any) -> Any:
     return reshape(sum(split, list(range(0, 2 * len(pairs), 2))) if pairs else split, shape)
 
 
-def tile(input: Tensor, *dims: Any) -> Any:
+def tile(input: Tensor, *dims: Any) -> Tensor:
     """`repeat`, with 1 for leading dimensions that are not given.
 
     >>> numgrad.tile(numgrad.tensor([[1], [2]]), (2,))
@@ -287,7 +287,7 @@ def _atleast(tensors: tuple, widen: Any) -> Any:
     return tuple([widen(t) for t in listed])
 
 
-def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors in a row: along dimension 1 (0 for vectors).
 
     >>> numgrad.hstack([numgrad.tensor([1, 2]), numgrad.tensor([3])])
@@ -298,7 +298,7 @@ def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
     return cat(listed, 0 if listed[0]._data.ndim == 1 else 1, out=out)
 
 
-def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors one below the other: along dimension 0, vectors as rows.
 
     >>> numgrad.vstack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -312,13 +312,13 @@ def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
 row_stack = vstack
 
 
-def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors behind one another: along dimension 2."""
     _arrays(tensors, "dstack")
     return cat(atleast_3d(tuple(tensors)), 2, out=out)
 
 
-def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors side by side, vectors as columns.
 
     >>> numgrad.column_stack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -377,7 +377,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     return tuple(grids)
 
 
-def cartesian_prod(*tensors: Tensor) -> Any:
+def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Every combination of elements of the given vectors, a row each.
 
     >>> numgrad.cartesian_prod(numgrad.tensor([1, 2]), numgrad.tensor([3, 4]))
@@ -395,7 +395,7 @@ def cartesian_prod(*tensors: Tensor) -> Any:
     return stack([reshape(g, (-1,)) for g in grids], 1)
 
 
-def block_diag(*tensors: Tensor) -> Any:
+def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix with the given matrices along its diagonal and zeros elsewhere."""
     blocks = [_two_dims(t) for t in tensors]
     for k, t in enumerate(blocks):

@@ -74,7 +74,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
     return result if out is None else write_out(out, result)
 
 
-def argwhere(input: Tensor) -> Any:
+def argwhere(input: Tensor) -> Tensor:
     """The indices of the elements that are not zero, a row each."""
     return nonzero(input)
 
@@ -131,7 +131,7 @@ def _filling(self: Any, mask: Any, value: Any) -> Any:
 _C_TYPES = {"int64": "long int", "int32": "int", "uint8": "unsigned char", "float32": "float"}
 
 
-def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Any:
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Set the elements where a mask (broadcast to the tensor) is true."""
     value = _filling(self, mask, value)
     if not broadcasts(mask._data.shape, self._data.shape):
@@ -143,7 +143,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Any:
     return _fill_where(self, mask, value)
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A copy of the input with `value` where the mask is true; both broadcast.
 
     >>> x = numgrad.tensor([1., 2., 3.])
@@ -163,7 +163,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
     return result
 
 
-def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Any:
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, in one dimension; both broadcast.
 
     >>> x = numgrad.tensor([1., 2., 3.])
@@ -181,12 +181,12 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     return result if out is None else write_out(out, result)
 
 
-def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Any:
+def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Put the first elements of `source` where a mask is true, in place."""
     return _masked_scatter(self, mask, source, True)
 
 
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Any:
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy of the input with the first elements of `source` where the mask is true.
 
     >>> mask = numgrad.tensor([True, False, True])

@@ -79,7 +79,7 @@ def sort(
     return result
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that sort along a dimension.
 
     >>> numgrad.argsort(numgrad.tensor([3, 1, 2]), descending=True)
@@ -92,7 +92,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return wrap(np.ascontiguousarray(_order(data, axis, descending)))
 
 
-def msort(input: Tensor, *, out: Tensor | None = None) -> Any:
+def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements in order along dimension 0."""
     values = sort(input, 0)[0]
     return values if out is None else write_out(out, values)
@@ -286,7 +286,7 @@ def quantile(
     *,
     interpolation: str = "linear",
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """The q-th quantiles along a dimension (of all elements without it), 0 ≤ q ≤ 1.
 
     Several q, a vector, make a first dimension of the result. A NaN makes the quantile NaN.
@@ -305,7 +305,7 @@ def nanquantile(
     *,
     interpolation: str = "linear",
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """`quantile` of the elements that are not NaN."""
     return _quantile(input, q, dim, keepdim, interpolation, out, True)
 

@@ -72,7 +72,7 @@ def _try_view(data: Any, shape: tuple) -> Any:
         return None
 
 
-def view(input: Tensor, *size: Any) -> Any:
+def view(input: Tensor, *size: Any) -> Tensor:
     """The same memory with another shape; with a dtype, the same bytes read as that.
 
     >>> numgrad.arange(6).view(3, 2)
@@ -118,7 +118,7 @@ def _reshape_backward(node: Any, grad: Any) -> Any:
     return reshape(grad, node.context[0])
 
 
-def reshape(input: Tensor, *shape: Any) -> Any:
+def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The elements in another shape: a view where possible, else a copy.
 
     >>> numgrad.reshape(numgrad.arange(4), (2, 2))
@@ -137,17 +137,17 @@ def reshape(input: Tensor, *shape: Any) -> Any:
     return result
 
 
-def view_as(input: Tensor, other: Tensor) -> Any:
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.view(other.shape)`."""
     return view(input, other._data.shape)
 
 
-def reshape_as(input: Tensor, other: Tensor) -> Any:
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.reshape(other.shape)`."""
     return reshape(input, other._data.shape)
 
 
-def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions `start_dim` … `end_dim` merged into one.
 
     >>> numgrad.flatten(numgrad.zeros(2, 3, 4), 1).shape
@@ -167,19 +167,19 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
     return reshape(input, (*shape[:start], merged, *shape[end + 1 :]))
 
 
-def ravel(input: Tensor) -> Any:
+def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
     return reshape(input, (-1,)) if input._data.ndim != 1 else input
 
 
-def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension `dim` split into dimensions of these sizes (one may be -1)."""
     shape = input._data.shape
     axis = normalize_dim(dim, len(shape))
     return view(input, (*shape[:axis], *infer_shape(tuple(sizes), shape[axis]), *shape[axis + 1 :]))
 
 
-def permute(input: Tensor, *dims: Any) -> Any:
+def permute(input: Tensor, *dims: Any) -> Tensor:
     """The dimensions in another order.
 
     >>> numgrad.zeros(2, 3, 4).permute(2, 0, 1).shape
@@ -209,7 +209,7 @@ def _permute_backward(node: Any, grad: Any) -> Any:
     return permute(grad, tuple(inverse))
 
 
-def transpose(input: Tensor, dim0: int, dim1: int) -> Any:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged.
 
     >>> numgrad.zeros(2, 3).transpose(0, 1).shape
@@ -228,7 +228,7 @@ def _transpose_backward(node: Any, grad: Any) -> Any:
 swapaxes = swapdims = transpose
 
 
-def t(input: Tensor) -> Any:
+def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a tensor of fewer dimensions as it is."""
     data = input._data
     if data.ndim > 2:
@@ -244,13 +244,13 @@ def _t_backward(node: Any, grad: Any) -> Any:
     return t(grad)
 
 
-def T(input: Tensor) -> Any:
+def T(input: Tensor) -> Tensor:
     """All dimensions in reverse order."""
     ndim = input._data.ndim
     return t(input) if ndim == 2 else permute(input, tuple(range(ndim - 1, -1, -1)))
 
 
-def mT(input: Tensor) -> Any:
+def mT(input: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
     if input._data.ndim < 2:
         raise RuntimeError(
@@ -260,12 +260,12 @@ def mT(input: Tensor) -> Any:
     return transpose(input, -2, -1)
 
 
-def adjoint(input: Tensor) -> Any:
+def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
     return mT(input)
 
 
-def movedim(input: Tensor, source: Any, destination: Any) -> Any:
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to other positions, the others kept in order.
 
     >>> numgrad.movedim(numgrad.zeros(2, 3, 4), 0, -1).shape
@@ -294,7 +294,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Any:
 moveaxis = movedim
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Any:
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1 (only those in `dim`, where given).
 
     >>> numgrad.zeros(1, 3, 1).squeeze().shape
@@ -312,7 +312,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Any:
     return _view(input, data.reshape(shape), name, squeeze, arguments, _reshape_backward)
 
 
-def unsqueeze(input: Tensor, dim: int) -> Any:
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`.
 
     >>> numgrad.zeros(3).unsqueeze(1).shape
@@ -324,7 +324,7 @@ def unsqueeze(input: Tensor, dim: int) -> Any:
     return _view(input, viewed, "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
 
 
-def expand(input: Tensor, *size: Any) -> Any:
+def expand(input: Tensor, *size: Any) -> Tensor:
     """Dimensions of size 1 repeated to larger sizes without a copy; -1 keeps a size.
 
     >>> numgrad.tensor([[1], [2]]).expand(2, 3)
@@ -378,12 +378,12 @@ def _expand_backward(node: Any, grad: Any) -> Any:
     return sum_to(grad, node.context[0])
 
 
-def broadcast_to(input: Tensor, size: Any) -> Any:
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """`expand` under NumPy's name."""
     return expand(input, size)
 
 
-def expand_as(input: Tensor, other: Tensor) -> Any:
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.expand(other.shape)`."""
     return expand(input, other._data.shape)
 
@@ -397,7 +397,7 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     return tuple([expand(x, shape) for x in listed])
 
 
-def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """`length` elements of dimension `dim` from `start` on.
 
     >>> numgrad.arange(5).narrow(0, 1, 3)
@@ -422,7 +422,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
     return slice_dim(input, axis, start, start + length, 1)
 
 
-def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Any:
+def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Tensor:
     """input[..., start:stop:step, ...] in dimension `axis`, as a view."""
     index = (slice(None),) * axis + (slice(start, stop, step),)
     return _view(
@@ -440,7 +440,7 @@ def _slice_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, slice_dim, arguments)
 
 
-def select(input: Tensor, dim: int, index: Any) -> Any:
+def select(input: Tensor, dim: int, index: Any) -> Tensor:
     """One element of dimension `dim`, which disappears.
 
     >>> numgrad.arange(4).view(2, 2).select(0, 1)
@@ -466,7 +466,7 @@ def _select_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, select, arguments)
 
 
-def scatter_view(grad: Any, shape: tuple, function: Callable, arguments: tuple) -> Any:
+def scatter_view(grad: Any, shape: tuple, function: Callable, arguments: tuple) -> Tensor:
     """Zeros of `shape` with `grad` in the place that the view function shows: its transpose."""
     from . import _core
     from .creation import fill_array
@@ -486,7 +486,7 @@ def _gather_view(node: Any, grad: Any) -> Any:
     return clone(function(grad, *arguments))
 
 
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A view of a diagonal, as the last dimension.
 
     >>> numgrad.arange(4).view(2, 2).diagonal()
@@ -516,7 +516,7 @@ def _diagonal_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, diagonal, arguments)
 
 
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A view with any shape, strides and offset (in elements) of the input's memory.
 
     Reading outside the memory raises; gradients are not defined for it here.
@@ -671,7 +671,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
 # ------------------------------------------------------------------------- copies
 
 
-def clone(input: Tensor, *, memory_format: Any = None) -> Any:
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own; gradients flow through it.
 
     >>> numgrad.tensor([1., 2.]).clone()
@@ -688,12 +688,12 @@ def _clone_backward(node: Any, grad: Any) -> Any:
     return grad
 
 
-def contiguous(input: Tensor, memory_format: Any = None) -> Any:
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if it is C-contiguous, else a copy that is."""
     return input if input._data.flags.c_contiguous else clone(input)
 
 
-def detach(input: Tensor) -> Any:
+def detach(input: Tensor) -> Tensor:
     """The same memory outside the graph."""
     result = wrap(input._data)
     if input._counter is None:
