@@ -507,9 +507,7 @@ class Tensor(Variable):
         """
         data = self._data
         if data.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {data.size} elements cannot be converted to Scalar"
-            )
+            raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
         return self._host().item()
 
     def _host(self) -> np.ndarray:
@@ -564,9 +562,7 @@ class Tensor(Variable):
 
     def __dlpack__(self, *, stream: Any = None, **kwargs: Any) -> Any:
         if self.requires_grad:
-            raise BufferError(
-                "Can't export tensors that require gradient, use tensor.detach()"
-            )
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return self._data.__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple:

@@ -55,7 +55,12 @@ class View:
     __slots__ = ("base", "parent", "function", "arguments", "generation")
 
     def __init__(
-        self, base: Variable, parent: Variable, function: Callable, arguments: tuple, generation: int
+        self,
+        base: Variable,
+        parent: Variable,
+        function: Callable,
+        arguments: tuple,
+        generation: int,
     ) -> None:
         self.base = base
         self.parent = parent
