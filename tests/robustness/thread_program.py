@@ -72,7 +72,7 @@ if __name__ == "__main__":
     assert together == alone, "threads disturbed one another"
     context = multiprocessing.get_context("fork")
     queue = context.SimpleQueue()
-    child = context.Process(target=in_child, args=(queue,))
+    child = context.Process(target=in_child, args=(queue,), daemon=True)
     child.start()
     child.join(60)
     assert child.exitcode == 0, f"the forked child ended with {child.exitcode}"
