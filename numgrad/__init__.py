@@ -30,8 +30,10 @@ from .dtypes import set_default_dtype as set_default_dtype
 from .dtypes import short as short
 from .dtypes import strided as strided
 from .dtypes import uint8 as uint8
+
 # The class first: its module shares its name with the function `tensor` below.
 from .tensor import Tensor as Tensor  # isort: skip
+
 # OPS (generated from numgrad.ops)
 from .ops import arccos_ as arccos_
 from .ops import arcsin_ as arcsin_
@@ -369,6 +371,7 @@ from .ops import std as std
 from .ops import std_mean as std_mean
 from .ops import var as var
 from .ops import var_mean as var_mean
+
 # END OPS
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad

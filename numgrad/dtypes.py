@@ -215,7 +215,7 @@ class Size(tuple):
             count *= size
         return count
 
-    def __add__(self, other: Any) -> Size:  # type: ignore[override]
+    def __add__(self, other: Any) -> Size:
         return Size(tuple.__add__(self, other))
 
     def __getitem__(self, index: Any) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy as copying
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from .dtypes import (
 from .dtypes import bool_ as bool_dtype
 
 
-def _reflected(operation: Callable) -> Callable:
+def _reflected(operation: Callable) -> Callable[..., Tensor]:
     """`number - tensor` from the operation of `tensor - number`."""
 
     def method(self: Any, other: Any) -> Any:
@@ -49,7 +49,7 @@ def _reflected(operation: Callable) -> Callable:
     return method
 
 
-def _operator(operation: Callable, name: str) -> Callable:
+def _operator(operation: Callable, name: str) -> Callable[..., Tensor]:
     """An operator method: NotImplemented for what is neither tensor nor number."""
 
     def method(self: Any, other: Any) -> Any:
@@ -173,11 +173,11 @@ class Tensor(Variable):
     __slots__ = ()
     __array_priority__ = 1000
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls is not Tensor:
             return super().__new__(cls)
         if len(args) == 1 and not isinstance(args[0], int):
-            made = ops.tensor(args[0], dtype=get_default_dtype())
+            made: Any = ops.tensor(args[0], dtype=get_default_dtype())
         else:
             made = ops.empty(*args or ((0,),))
         return made
@@ -521,9 +521,7 @@ class Tensor(Variable):
         """
         data = self._data
         if data.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {data.size} elements cannot be converted to Scalar"
-            )
+            raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
         return self._host().item()
 
     def _host(self) -> np.ndarray:
@@ -654,7 +652,7 @@ class Tensor(Variable):
             raise error("only one element tensors can be converted to Python scalars")
         return self._host().item()
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if id(self) in memo:
@@ -921,7 +919,7 @@ class Tensor(Variable):
     trunc_ = ops.trunc_
     xlogy = ops.xlogy
     is_nonzero = ops.is_nonzero
-    T = property(ops.T)
+    T: Tensor = property(ops.T)  # type: ignore[assignment]
     adjoint = ops.adjoint
     as_strided = ops.as_strided
     broadcast_to = ops.broadcast_to
@@ -932,7 +930,7 @@ class Tensor(Variable):
     expand = ops.expand
     expand_as = ops.expand_as
     flatten = ops.flatten
-    mT = property(ops.mT)
+    mT: Tensor = property(ops.mT)  # type: ignore[assignment]
     moveaxis = ops.moveaxis
     movedim = ops.movedim
     narrow = ops.narrow

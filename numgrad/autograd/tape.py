@@ -55,7 +55,12 @@ class View:
     __slots__ = ("base", "parent", "function", "arguments", "generation")
 
     def __init__(
-        self, base: Variable, parent: Variable, function: Callable, arguments: tuple, generation: int
+        self,
+        base: Variable,
+        parent: Variable,
+        function: Callable,
+        arguments: tuple,
+        generation: int,
     ) -> None:
         self.base = base
         self.parent = parent
@@ -120,7 +125,7 @@ def set_tensor_class(cls: type) -> None:
 
 def wrap(data: Any) -> Any:
     """A new tensor on `data`, without history."""
-    tensor = _new(_tensor_class)
+    tensor: Any = _new(_tensor_class)
     tensor._data = data
     tensor._requires_grad = False
     tensor._node = tensor._grad = tensor._counter = tensor._view = tensor._hooks = None
@@ -238,7 +243,7 @@ def record(
 
     `saved` holds tensors (or None, or `result` itself) that the rule takes back with `unpack`.
     """
-    edges = []
+    edges: list[Any] = []
     for tensor in inputs:
         if tensor is None:
             edges.append(None)
@@ -275,15 +280,16 @@ def record_many(
     return results
 
 
-def save(node: Node, saved: tuple, result: Variable | None = None) -> None:
+def save(node: Node, saved: tuple, result: Any = None) -> None:
     """Keep tensors for the backward, with their versions."""
-    kept, versions = [], []
+    kept: list[Any] = []
+    versions: list[int] = []
     for tensor in saved:
         if tensor is None:
             kept.append(None)
             versions.append(0)
         elif tensor is result:
-            own = SavedOutput(tensor)
+            own = SavedOutput(result)
             kept.append(own)
             versions.append(own.counter.version)
         else:

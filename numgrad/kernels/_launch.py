@@ -11,6 +11,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -69,7 +70,7 @@ def _parallel(pool, part, address, n, pieces, arguments):
     parallel_for(pool, part, address, n, pieces, items_address(arguments))
 
 
-def _compiled(function: Callable, signature, **options) -> CompileResult:
+def _compiled(function: Callable, signature, **options) -> Any:
     """The machine code of `function`, from the disk cache where it has it."""
     name = _cache.key(_cache.fingerprint(function), (signature, sorted(options.items())))
     context = cpu_target.target_context
@@ -151,7 +152,7 @@ def set_num_threads(count: int) -> None:
     """Use `count` threads in parallel kernels."""
     if count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
-    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)
+    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if not launcher.forked:
         numba.set_num_threads(launcher.threads)
         launcher._limit.value = launcher.threads

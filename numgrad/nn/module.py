@@ -225,7 +225,7 @@ class Module(HookedCall, StateDict):
         for registry in _REGISTRIES:
             held = self.__dict__.get(registry, ())
             if name in held:
-                del held[name]  # type: ignore[attr-defined]
+                del held[name]
                 self._non_persistent_buffers_set.discard(name)
                 return
         super().__delattr__(name)

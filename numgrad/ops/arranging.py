@@ -65,7 +65,7 @@ def _triu_backward(node: Any, grad: Any) -> Any:
     return _triangle(grad, node.context, 0.0, "triu")
 
 
-def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
+def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The lower triangles of the last two dimensions, zeros above the diagonal.
 
     >>> numgrad.tril(numgrad.ones(2, 3))
@@ -76,7 +76,7 @@ def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
     return result if out is None else write_out(out, result)
 
 
-def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
+def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangles of the last two dimensions, zeros below the diagonal.
 
     >>> numgrad.triu(numgrad.ones(2, 3), diagonal=1)
@@ -100,7 +100,7 @@ def _triangle_indices(row: int, col: int, offset: int, kind: Any, name: str) -> 
 
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None
-) -> Any:
+) -> Tensor:
     """The indices of a lower triangle: a row of row numbers, one of column numbers.
 
     >>> numgrad.tril_indices(2, 2)
@@ -112,7 +112,7 @@ def tril_indices(
 
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None
-) -> Any:
+) -> Tensor:
     """The indices of an upper triangle: a row of row numbers, one of column numbers.
 
     >>> numgrad.triu_indices(2, 2)
@@ -122,7 +122,7 @@ def triu_indices(
     return _triangle_indices(row, col, offset, dtype, "triu_indices")
 
 
-def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
+def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """A matrix with the given diagonal, or the diagonal of a matrix.
 
     >>> numgrad.diag(numgrad.tensor([1, 2]))
@@ -142,7 +142,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
 _diagonal = diagonal
 
 
-def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices in dimensions `dim1` and `dim2` whose diagonals are the input's last dimension.
 
     >>> numgrad.diag_embed(numgrad.tensor([[1, 2]]))
@@ -220,7 +220,7 @@ def flipud(input: Tensor) -> Any:
     return flip(input, (0,))
 
 
-def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """The tensor turned k times by 90° in the plane of two dimensions; a copy.
 
     >>> numgrad.rot90(numgrad.tensor([[1, 2], [3, 4]]))
@@ -247,7 +247,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
     return permute(flip(input, (a,)), order) if k == 3 else clone(input)
 
 
-def roll(input: Tensor, shifts: Any, dims: Any = None) -> Any:
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved along dimensions; those that leave at the end come back at the start.
 
     Without `dims` the flattened tensor is rolled.
@@ -307,7 +307,7 @@ def _roll_backward(node: Any, grad: Any) -> Any:
 
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
-) -> Any:
+) -> Tensor:
     """Every element (along `dim`; of the flattened tensor without it) repeated in place.
 
     `repeats` is a number or a vector with a number for each. With one argument, a vector of
@@ -356,7 +356,7 @@ def _repeated_positions(repeats: Any, count: int, output_size: int | None) -> An
 
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Any:
+) -> Tensor:
     """Elements added before and after the last dimensions: `pad` is (left, right, top, bottom ...).
 
     Negative numbers crop. `mode` "constant" fills with `value` (0 by default), "reflect" mirrors

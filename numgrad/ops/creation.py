@@ -135,7 +135,7 @@ def tensor(
     device: Any = None,
     requires_grad: builtins.bool = False,
     pin_memory: builtins.bool = False,
-) -> Any:
+) -> Tensor:
     """A new tensor with a copy of the data: a number, nested sequences, a NumPy array.
 
     Python ints become int64, floats the default dtype (float32), bools bool.
@@ -190,7 +190,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
     """
     if isinstance(data, Tensor):
         result = data if dtype is None else cast(data, as_numpy_dtype(dtype))
-        return result if device is None else result.to(device)  # type: ignore[attr-defined]
+        return result if device is None else result.to(device)
     if isinstance(data, np.ndarray):
         result = from_numpy(data)
         result = result if dtype is None else cast(result, as_numpy_dtype(dtype))
@@ -201,7 +201,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
 asarray = as_tensor
 
 
-def from_numpy(ndarray: np.ndarray) -> Any:
+def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor on the memory of a NumPy array: writing to one changes the other.
 
     >>> a = np.zeros(2, dtype=np.float32)
@@ -288,7 +288,7 @@ def empty(
     pin_memory: builtins.bool = False,
     memory_format: Any = None,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor with memory that is not initialised.
 
     >>> numgrad.empty(2, 3).shape
@@ -305,7 +305,7 @@ def zeros(
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor of zeros.
 
     >>> numgrad.zeros(2, 3)
@@ -324,7 +324,7 @@ def ones(
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor of ones.
 
     >>> numgrad.ones(2, dtype=numgrad.int64)
@@ -351,7 +351,7 @@ def full(
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor of this size, every element `fill_value`.
 
     >>> numgrad.full((2,), 3.5)
@@ -410,7 +410,7 @@ def zeros_like(
     device: Any = None,
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Tensor:
     """`zeros` with the shape, dtype and device of `input`.
 
     >>> numgrad.zeros_like(numgrad.tensor([1, 2]))
@@ -426,7 +426,7 @@ def ones_like(
     device: Any = None,
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Tensor:
     """`ones` with the shape, dtype and device of `input`.
 
     >>> numgrad.ones_like(numgrad.tensor([1., 2.]))
@@ -443,7 +443,7 @@ def full_like(
     device: Any = None,
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Tensor:
     """`full` with the shape, dtype and device of `input`.
 
     >>> numgrad.full_like(numgrad.tensor([1, 2]), 7)
@@ -459,7 +459,7 @@ def eye(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
-) -> Any:
+) -> Tensor:
     """Ones on the diagonal, zeros elsewhere.
 
     >>> numgrad.eye(2)
@@ -481,7 +481,7 @@ def arange(
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """start, start + step, … below `end`; int64 where all three are ints.
 
     >>> numgrad.arange(1, 4)
@@ -491,7 +491,7 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))  # type: ignore[attr-defined]
+    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -522,13 +522,13 @@ def linspace(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
-) -> Any:
+) -> Tensor:
     """`steps` values from `start` to `end`, both included, at equal distances.
 
     >>> numgrad.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))  # type: ignore[attr-defined]
+    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy

@@ -83,7 +83,7 @@ def _of_tensors(operation: Callable) -> Any:
 # --------------------------------------------------------------------- arithmetic
 
 _add = binary(table.add, "add")
-_sub = binary(table.sub, "sub")
+_sub: Any = binary(table.sub, "sub")
 mul = multiply = binary(table.mul, "mul")
 _div = binary(table.div, "div", floating=True)
 
@@ -452,7 +452,7 @@ def addcdiv(
 _where = nary(table.where_, "where")
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Tensor:
     """`input` where the condition holds, else `other`; alone, `nonzero(as_tuple=True)`.
 
     >>> numgrad.where(numgrad.tensor([True, False]), numgrad.tensor([1., 2.]), 0)

@@ -90,7 +90,7 @@ def _of_one_dtype(tensors: Sequence, arrays: list) -> tuple[Sequence, list]:
 
 def cat(
     tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Any = None
-) -> Any:
+) -> Tensor:
     """The tensors one after the other along a dimension; the other sizes must agree.
 
     Tensors of shape (0,) are left out whatever the others' shapes.
@@ -172,7 +172,7 @@ def _cat_backward(node: Any, grad: Any) -> tuple:
 concat = concatenate = cat
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Any:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     """Tensors of one shape side by side along a new dimension.
 
     >>> numgrad.stack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -299,7 +299,7 @@ def _atleast(tensors: tuple, widen: Any) -> Any:
     return tuple([widen(t) for t in listed])
 
 
-def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors in a row: along dimension 1 (0 for vectors).
 
     >>> numgrad.hstack([numgrad.tensor([1, 2]), numgrad.tensor([3])])
@@ -310,7 +310,7 @@ def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
     return cat(listed, 0 if listed[0]._data.ndim == 1 else 1, out=out)
 
 
-def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors one below the other: along dimension 0, vectors as rows.
 
     >>> numgrad.vstack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -334,7 +334,7 @@ def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
     return cat(atleast_3d(tuple(tensors)), 2, out=out)
 
 
-def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors side by side, vectors as columns.
 
     >>> numgrad.column_stack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -393,7 +393,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     return tuple(grids)
 
 
-def cartesian_prod(*tensors: Tensor) -> Any:
+def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Every combination of elements of the given vectors, a row each.
 
     >>> numgrad.cartesian_prod(numgrad.tensor([1, 2]), numgrad.tensor([3, 4]))

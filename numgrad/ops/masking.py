@@ -136,7 +136,7 @@ def _filling(self: Any, mask: Any, value: Any) -> Any:
 _C_TYPES = {"int64": "long int", "int32": "int", "uint8": "unsigned char", "float32": "float"}
 
 
-def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Any:
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Set the elements where a mask (broadcast to the tensor) is true."""
     value = _filling(self, mask, value)
     if not broadcasts(mask._data.shape, self._data.shape):
@@ -148,7 +148,7 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Any:
     return _fill_where(self, mask, value)
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A copy of the input with `value` where the mask is true; both broadcast.
 
     >>> x = numgrad.tensor([1., 2., 3.])
@@ -170,7 +170,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
     return result
 
 
-def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Any:
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, in one dimension; both broadcast.
 
     >>> x = numgrad.tensor([1., 2., 3.])
@@ -188,12 +188,12 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     return result if out is None else write_out(out, result)
 
 
-def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Any:
+def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Put the first elements of `source` where a mask is true, in place."""
     return _masked_scatter(self, mask, source, True)
 
 
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Any:
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy of the input with the first elements of `source` where the mask is true.
 
     >>> mask = numgrad.tensor([True, False, True])

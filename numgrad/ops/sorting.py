@@ -80,7 +80,7 @@ def sort(
     return result
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that sort along a dimension.
 
     >>> numgrad.argsort(numgrad.tensor([3, 1, 2]), descending=True)
@@ -294,7 +294,7 @@ def quantile(
     *,
     interpolation: str = "linear",
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """The q-th quantiles along a dimension (of all elements without it), 0 ≤ q ≤ 1.
 
     Several q, a vector, make a first dimension of the result. A NaN makes the quantile NaN.

@@ -140,17 +140,17 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Any:
     return result
 
 
-def view_as(input: Tensor, other: Tensor) -> Any:
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.view(other.shape)`."""
     return view(input, other._data.shape)
 
 
-def reshape_as(input: Tensor, other: Tensor) -> Any:
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.reshape(other.shape)`."""
     return reshape(input, other._data.shape)
 
 
-def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions `start_dim` … `end_dim` merged into one.
 
     >>> numgrad.flatten(numgrad.zeros(2, 3, 4), 1).shape
@@ -221,7 +221,7 @@ def _permute_backward(node: Any, grad: Any) -> Any:
     return permute(grad, tuple(inverse))
 
 
-def transpose(input: Tensor, dim0: int, dim1: int) -> Any:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged.
 
     >>> numgrad.zeros(2, 3).transpose(0, 1).shape
@@ -296,7 +296,7 @@ def adjoint(input: Tensor) -> Any:
     return mT(input)
 
 
-def movedim(input: Tensor, source: Any, destination: Any) -> Any:
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to other positions, the others kept in order.
 
     >>> numgrad.movedim(numgrad.zeros(2, 3, 4), 0, -1).shape
@@ -325,7 +325,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Any:
 moveaxis = movedim
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Any:
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1 (only those in `dim`, where given).
 
     >>> numgrad.zeros(1, 3, 1).squeeze().shape
@@ -343,7 +343,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Any:
     return _view(input, data.reshape(shape), name, squeeze, arguments, _reshape_backward)
 
 
-def unsqueeze(input: Tensor, dim: int) -> Any:
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`.
 
     >>> numgrad.zeros(3).unsqueeze(1).shape
@@ -419,7 +419,7 @@ def broadcast_to(input: Tensor, size: Any) -> Any:
     return expand(input, size)
 
 
-def expand_as(input: Tensor, other: Tensor) -> Any:
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.expand(other.shape)`."""
     return expand(input, other._data.shape)
 
@@ -437,7 +437,7 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     return tuple([expand(x, shape) for x in listed])
 
 
-def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """`length` elements of dimension `dim` from `start` on.
 
     >>> numgrad.arange(5).narrow(0, 1, 3)
@@ -462,7 +462,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
     return slice_dim(input, axis, start, start + length, 1)
 
 
-def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Any:
+def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Tensor:
     """input[..., start:stop:step, ...] in dimension `axis`, as a view."""
     index = (slice(None),) * axis + (slice(start, stop, step),)
     return _view(
@@ -480,7 +480,7 @@ def _slice_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, slice_dim, arguments)
 
 
-def select(input: Tensor, dim: int, index: Any) -> Any:
+def select(input: Tensor, dim: int, index: Any) -> Tensor:
     """One element of dimension `dim`, which disappears.
 
     >>> numgrad.arange(4).view(2, 2).select(0, 1)
@@ -532,7 +532,7 @@ def _gather_view(node: Any, grad: Any) -> Any:
     return clone(function(grad, *arguments))
 
 
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A view of a diagonal, as the last dimension.
 
     >>> numgrad.arange(4).view(2, 2).diagonal()
@@ -562,7 +562,7 @@ def _diagonal_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, diagonal, arguments)
 
 
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A view with any shape, strides and offset (in elements) of the input's memory.
 
     Reading outside the memory raises; gradients are not defined for it here.
@@ -727,7 +727,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
 # ------------------------------------------------------------------------- copies
 
 
-def clone(input: Tensor, *, memory_format: Any = None) -> Any:
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own; gradients flow through it.
 
     >>> numgrad.tensor([1., 2.]).clone()
@@ -744,7 +744,7 @@ def _clone_backward(node: Any, grad: Any) -> Any:
     return grad
 
 
-def contiguous(input: Tensor, memory_format: Any = None) -> Any:
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if it is C-contiguous, else a copy that is."""
     return input if input._data.flags.c_contiguous else clone(input)
 
