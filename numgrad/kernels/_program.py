@@ -8,9 +8,8 @@ walks the table. Nothing in it is Python: a launch costs a few nanoseconds besid
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from numba import njit, types
+from numba import types
 
 from ._launch import _compiled, launcher, parallel_for
 from ._native import (
