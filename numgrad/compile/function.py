@@ -42,6 +42,7 @@ class CompiledFunction:
 
     def __init__(self, function: Callable, options: dict[str, Any]) -> None:
         functools.update_wrapper(self, function, updated=())
+        self.__name__ = getattr(function, "__name__", type(function).__name__)
         self._function = function
         self._options = options
         self._entries: list[Any] = []
@@ -57,8 +58,8 @@ class CompiledFunction:
         return self if instance is None else functools.partial(self, instance)
 
     def __repr__(self) -> str:
-        name = getattr(self._function, "__qualname__", repr(self._function))
-        return f"<compiled {name}: {len(self._entries)} programs>"
+        count = len(self._entries)
+        return f"<compiled {self.__name__}: {count} program{'' if count == 1 else 's'}>"
 
     # ------------------------------------------------------------------ looking at it
 
@@ -139,7 +140,7 @@ class CompiledFunction:
     def give_up(self, reason: str) -> None:
         """Run eagerly from here on."""
         self._eager, self._fast = reason, miss
-        log.warning("%s runs eagerly: %s", getattr(self, "__name__", self), reason)
+        log.warning("%s runs eagerly: %s", self.__name__, reason)
 
 
 class Arguments:

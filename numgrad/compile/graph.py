@@ -12,7 +12,7 @@ It is printable, and `verify` says what is wrong with it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -186,10 +186,22 @@ def _text(value: Any) -> str:
 class Graph:
     """The calls of one run, its inputs, and the values that have to exist afterwards."""
 
-    def __init__(self, inputs: list[Value], calls: list[Call], results: list[Value]) -> None:
+    def __init__(
+        self,
+        inputs: list[Value],
+        calls: list[Call],
+        results: list[Value],
+        given: Sequence[Storage] = (),
+    ) -> None:
         self.inputs = inputs
         self.calls = calls
         self.results = results
+        #: Memory that another graph has filled: what a forward pass saves for its backward.
+        self.given = tuple(given)
+
+    def replaced(self, calls: list[Call]) -> Graph:
+        """The same with other calls."""
+        return Graph(self.inputs, calls, self.results, self.given)
 
     @property
     def storages(self) -> list[Storage]:
@@ -220,7 +232,7 @@ class Graph:
 
     def verify(self) -> None:
         """Raise `ValueError` where the graph reads memory that nothing has written, or leaves it."""
-        written: dict[int, list[tuple[int, int]]] = {}
+        written = {id(storage): [(0, max(storage.nbytes, 1))] for storage in self.given}
         for position, call in enumerate(self.calls):
             for value in call.values:
                 low, high = value.extent

@@ -195,8 +195,8 @@ class Program:
         for place, offset in self._moved.get(id(storage), ()):
             ctypes.c_int64.from_address(place).value = start + offset
 
-    def set_guards(self, guards: Sequence[tuple[int, int]]) -> None:
-        """The words in memory that have to be as given for the program to run."""
+    def set_guards(self, guards: Sequence[tuple[int, int, bool]]) -> None:
+        """The words in memory that have to be, or not to be, as given for the program to run."""
         words = np.array([word for guard in guards for word in guard] or [0], np.int64)
         self._guards = words
         self.header[native.GUARDS] = len(guards)

@@ -18,6 +18,7 @@ from ..autograd.tape import Variable, wrap
 from ..device import cpu
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
+from .joint import Backward, cut_off, live_tensors
 from .number import Options
 from .passes import optimize
 from .program import Program, slot_offset
@@ -38,8 +39,15 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
     arrays = [tensor._data for tensor in call.tensors]
     recorder = Recorder(arrays, before.lasting, compiled._options["fullgraph"])
     try:
-        with listening(recorder):
+        with listening(recorder), cut_off(call.tensors) as heads:
             result = compiled._function(*call.args, **call.kwargs)
+            backward = None
+            if recorder.reason is None:
+                live = live_tensors(result)
+                if live:
+                    backward = Backward(live, before, recorder)
+        if backward is not None:
+            backward.reconnect(heads)
     finally:
         unchanged = options.untrack()
     if recorder.reason is not None:
@@ -49,7 +57,7 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
         # Optimizer state that the first step makes, say: the next call will be another one.
         return result, None
     try:
-        entry = Entry(call, reach, before, options, recorder, result, compiled._options)
+        entry = Entry(call, reach, before, options, recorder, result, backward, compiled._options)
     except CompileError as error:
         if compiled._options["fullgraph"]:
             raise
@@ -64,6 +72,7 @@ class Before:
     def __init__(self, reach: Reach, call: Arguments) -> None:
         self.snapshots = reach.snapshots()
         self.changes = tape.changes.count
+        self.arguments = call.tensors
         self.tensors = {id(t): t for t in (*reach.tensors, *call.tensors)}
         self.state = {
             key: (t._data, t._grad, t._requires_grad, tape.version(t))
@@ -89,6 +98,7 @@ class Entry:
         options: Options,
         recorder: Recorder,
         result: Any,
+        backward: Backward | None,
         settings: dict[str, Any],
     ) -> None:
         self.key = call.key
@@ -100,20 +110,27 @@ class Entry:
         self.state_holds = _function(
             f"lambda: {' and '.join(reach.guards) or 'True'}", reach.scope
         )
-        self.guards: list[tuple[int, Any]] = []  # address, object whose address has to be there
+        #: Address, object whose address has to be there, or, with False, has not.
+        self.guards: list[tuple[int, Any, bool]] = []
         self.bumped: list[tuple[Any, int]] = []  # version counters, and by how much
         self.bumped_inputs: list[tuple[int, int]] = []
         self.cleared: list[Variable] = []
         self.grads: list[Gradient] = []
-        self.results = Results(result, call.tensors, before.tensors, recorder)
+        self.backward = backward
+        self.results = Results(result, call.tensors, before.tensors, recorder, backward)
         self._compare(before, call, recorder)
-        self._find_strays(recorder)
+        if backward is None:
+            self._find_strays(recorder)
+        else:
+            self.results.save(backward.saved)
         values = [*self.results.values, *[grad.value for grad in self.grads]]
         self.recorded = recorder.graph(values)
         self.recorded.verify()
         self.graph = optimize(self.recorded, settings)
         kept = [grad.value.storage for grad in self.grads]
         self.program = Program(self.graph, self.results.storages, kept)
+        if backward is not None:
+            backward.build(self.results, settings)
         for grad in self.grads:
             if grad.value.storage in self.results.storages:
                 raise CompileError("a gradient made inside is also returned")
@@ -128,6 +145,7 @@ class Entry:
     def _compare(self, before: Before, call: Arguments, recorder: Recorder) -> None:
         """Find what the run did to the tensors that were there before."""
         positions = {id(tensor): k for k, tensor in enumerate(call.tensors)}
+        used = {id(value.storage.root) for c in recorder.calls for value in c.values}
         for key, tensor in before.tensors.items():
             data, grad, requires_grad, version = before.state[key]
             if tensor._data is not data:
@@ -147,8 +165,10 @@ class Entry:
                 self.bumped.append((tensor._counter, delta))
             new = tensor._grad
             if new is grad:
-                self._guard(tensor, _GRAD, grad)
-                if grad is not None:
+                if grad is None or id(owner(grad._data)) not in used:
+                    self._guard(tensor, _GRAD, None, grad is None)
+                else:
+                    self._guard(tensor, _GRAD, grad)
                     self._guard(grad, _DATA, grad._data)
             elif new is None:
                 self.cleared.append(tensor)
@@ -157,8 +177,8 @@ class Entry:
             else:
                 self.grads.append(Gradient(tensor, grad is None, recorder.value(new._data)))
 
-    def _guard(self, tensor: Any, name: str, value: Any) -> None:
-        self.guards.append((id(tensor) + slot_offset(name), value))
+    def _guard(self, tensor: Any, name: str, value: Any, same: bool = True) -> None:
+        self.guards.append((id(tensor) + slot_offset(name), value, same))
 
     def _find_strays(self, recorder: Recorder) -> None:
         """Raise where memory made on the way is still in use at a place that is not known."""
@@ -184,7 +204,7 @@ class Entry:
             )
 
     def _set_guards(self) -> None:
-        words = [(address, id(value)) for address, value in self.guards]
+        words = [(address, id(value), same) for address, value, same in self.guards]
         for grad in self.grads:
             words += grad.guards()
         self.program.set_guards(words)
@@ -338,12 +358,12 @@ class Gradient:
             array[...] = self.tensor._grad._data
             self.tensor._grad = self.own
 
-    def guards(self) -> list[tuple[int, int]]:
+    def guards(self) -> list[tuple[int, int, bool]]:
         """Words in memory: the gradient is in its place and has no other holder."""
         slot = id(self.tensor) + slot_offset(_GRAD)
         if self.from_none:
-            return [(slot, id(None)), (id(self.own), 1), (id(self.own._data), 1)]
-        return [(slot, id(self.own)), (id(self.own), 2), (id(self.own._data), 1)]
+            return [(slot, id(None), True), (id(self.own), 1, True), (id(self.own._data), 1, True)]
+        return [(slot, id(self.own), True), (id(self.own), 2, True), (id(self.own._data), 1, True)]
 
     def prepare(self, program: Program) -> bool:
         """Bring the gradient into its place before a run; False where the program doesn't fit."""
@@ -362,7 +382,15 @@ class Gradient:
 class Results:
     """How to make what the function returns, from the arrays that a run has filled."""
 
-    def __init__(self, result: Any, inputs: list, known: dict[int, Any], recorder: Recorder):
+    def __init__(
+        self,
+        result: Any,
+        inputs: list,
+        known: dict[int, Any],
+        recorder: Recorder,
+        backward: Backward | None,
+    ) -> None:
+        self.backward = backward
         self.tensors: list[Any] = []
         self.values: list[Value] = []
         self.storages: list[Storage] = []  # allocated for each run
@@ -379,33 +407,39 @@ class Results:
 
     def make(self, inputs: list, fresh: list[np.ndarray]) -> Any:
         """What the function returns."""
-        return self._build(inputs, fresh)
+        node = None if self.backward is None else self.backward.node(inputs, fresh)
+        return self._build(inputs, fresh, node)
 
-    def _builder(self, result: Any) -> Callable[[list, list], Any]:
+    def save(self, values: list[Value]) -> None:
+        """Have further memory allocated for each run: what the backward reads."""
+        for value in values:
+            self.values.append(value)
+            if value.storage not in self.storages:
+                self.storages.append(value.storage)
+                self._allocators.append(self._allocator(value.storage))
+
+    def _builder(self, result: Any) -> Callable[[list, list, Any], Any]:
         if isinstance(result, Variable):
             return self._tensor(result)
         if isinstance(result, dict):
             parts = {key: self._builder(value) for key, value in result.items()}
-            return lambda inputs, fresh: {k: part(inputs, fresh) for k, part in parts.items()}
+            return lambda *run: {k: part(*run) for k, part in parts.items()}
         if isinstance(result, (tuple, list)):
             kind, items = type(result), [self._builder(item) for item in result]
             if hasattr(kind, "_fields"):
-                return lambda inputs, fresh: kind(*[item(inputs, fresh) for item in items])
-            return lambda inputs, fresh: kind([item(inputs, fresh) for item in items])
-        return lambda inputs, fresh: result
+                return lambda *run: kind(*[item(*run) for item in items])
+            return lambda *run: kind([item(*run) for item in items])
+        return lambda *run: result
 
-    def _tensor(self, tensor: Any) -> Callable[[list, list], Any]:
+    def _tensor(self, tensor: Any) -> Callable[[list, list, Any], Any]:
         if id(tensor) in self._inputs:
             position = self._inputs[id(tensor)]
-            return lambda inputs, fresh: inputs[position]
+            return lambda inputs, fresh, node: inputs[position]
         if id(tensor) in self._known:
-            return lambda inputs, fresh: tensor
-        array, requires_grad, node = tensor._data, tensor._requires_grad, tensor._node
-        if requires_grad and (node is None or node.saved is not None):
-            raise CompileError(
-                "the function returns a tensor with a graph: call backward() inside, detach the "
-                "result, or use no_grad()"
-            )
+            known = tensor
+            return lambda *run: known
+        array, requires_grad, freed = tensor._data, tensor._requires_grad, tensor._node
+        output = None if self.backward is None else self.backward.position(tensor)
         value = self._recorder.value(array)
         storage = value.storage
         self.tensors.append(tensor)
@@ -433,10 +467,11 @@ class Results:
                     return block
                 return np.ndarray(shape, dtype, block.data, offset, strides)
 
-        def make(inputs: list, fresh: list) -> Any:
+        def make(inputs: list, fresh: list, node: Any) -> Any:
             result = wrap(get(fresh))
             if requires_grad:
-                result._requires_grad, result._node = True, node
+                result._requires_grad = True
+                result._node = freed if output is None else self.backward.output(node, output)
             return result
 
         del tensor

@@ -30,9 +30,9 @@ from ._native import (
 #: Where the parts of a program are among its words: the number of entries, the entries' address.
 GUARDS, INPUTS, PATCHES, CALLS, POOL = 0, 2, 4, 6, 8
 HEADER = 12
-#: Words of an entry. A guard: address, expected word. A patch: place, argument, offset. A call:
+#: Words of an entry. A guard: address, word, whether they have to be equal (1) or not (0). A patch: place, argument, offset. A call:
 #: machine code, items, arguments, most pieces, number of checks, checks. A check: address of a word.
-GUARD, PATCH, CALL = 2, 3, 6
+GUARD, PATCH, CALL = 3, 3, 6
 #: In a table of inputs: a stride that may be anything, since its dimension has one element.
 ANY = -(1 << 62)
 #: What `run` returns when it did not run at all: the state of memory, an input.
@@ -46,7 +46,8 @@ def _run(program, arguments):
     arrays = items_address(arguments)
     entry = load_int64(program + 8 * (GUARDS + 1))
     for _ in range(load_int64(program + 8 * GUARDS)):
-        if load_int64(load_int64(entry)) != load_int64(entry + 8):
+        same = load_int64(load_int64(entry)) == load_int64(entry + 8)
+        if same != (load_int64(entry + 16) != 0):
             return OTHER_STATE
         entry += 8 * GUARD
     entry = load_int64(program + 8 * (INPUTS + 1))
