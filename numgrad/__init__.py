@@ -395,5 +395,8 @@ from .serialization import save as save
 from . import nn as nn
 from . import optim as optim
 
-# Last: the subpackage `device` has the same name.
+from . import compiler as compiler  # isort: skip
+
+# Last: subpackages have the same names.
+from .compiler import compile as compile  # isort: skip
 from .dtypes import device as device  # isort: skip

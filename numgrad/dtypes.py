@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ._changes import changes
+
 __all__ = [
     "dtype",
     "device",
@@ -130,6 +132,7 @@ def set_default_dtype(d: dtype) -> None:
     if type(d) is not dtype or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
     _default = d
+    changes.count += 1
 
 
 def promote(a: np.dtype, b: np.dtype) -> np.dtype:

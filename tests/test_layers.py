@@ -8,7 +8,7 @@ import numgrad
 ROOT = pathlib.Path(numgrad.__file__).parent
 #: From the bottom up. A file belongs to the first layer one of whose names begins its path.
 LAYERS = [
-    ("base", ["_version.py", "dtypes.py"]),
+    ("base", ["_version.py", "_changes.py", "dtypes.py"]),
     ("kernels", ["kernels/"]),
     ("device", ["device/", "_generator.py"]),
     ("autograd", ["autograd/"]),

@@ -12,6 +12,8 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
+from .._changes import changes as changes
+
 
 class Variable:
     """What every tensor is made of; `numgrad.Tensor` adds the methods.
@@ -88,18 +90,6 @@ class Holding(NamedTuple):
     #: An array that kernels write to and that is no tensor's, and what to call before a run.
     memory: Any = None
     prepare: Callable[[], Any] | None = None
-
-
-class Changes:
-    """Counts the changes to modules, optimizers and settings: while it stands still, so do they."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-changes = Changes()
 
 
 class Mode(threading.local):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -37,6 +38,10 @@ def miss(*args: Any) -> Any:
     return MISS
 
 
+#: All compiled functions there are.
+everywhere: weakref.WeakSet[CompiledFunction] = weakref.WeakSet()
+
+
 class CompiledFunction:
     """A function whose calls run compiled programs; made by `numgrad.compile`."""
 
@@ -49,6 +54,7 @@ class CompiledFunction:
         self._attempts = 0
         self._eager: str | None = None
         self._fast: Callable = miss
+        everywhere.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = MISS if kwargs else self._fast(args)
@@ -78,7 +84,7 @@ class CompiledFunction:
         """The program that ran last, as Python that calls its kernels."""
         from .emit import source
 
-        return source(self._last().program)
+        return source(self._last().graph, self.__name__)
 
     @property
     def programs(self) -> int:

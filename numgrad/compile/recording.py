@@ -16,6 +16,7 @@ import numpy as np
 from ..autograd import tape
 from ..autograd.tape import Variable, wrap
 from ..device import cpu
+from ..dtypes import get_default_dtype
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
 from .joint import Backward, cut_off, live_tensors
@@ -106,6 +107,7 @@ class Entry:
         self.objects = call.objects  # so that the ids in the key stay theirs
         self.snapshots = before.snapshots
         self.changes = before.changes
+        self.settings = get_default_dtype()
         self.options = options
         self.state_holds = _function(
             f"lambda: {' and '.join(reach.guards) or 'True'}", reach.scope
@@ -214,7 +216,8 @@ class Entry:
     def fits(self) -> bool:
         """Whether what the function refers to is as the program takes it."""
         if self.changes != tape.changes.count:
-            if self.reach.snapshots() != self.snapshots:
+            settings = get_default_dtype()
+            if settings is not self.settings or self.reach.snapshots() != self.snapshots:
                 return False
             self.changes = tape.changes.count
         return self.state_holds() and self.options.refresh(self.program.set_numbers)

@@ -383,6 +383,16 @@ class Fused(Elementwise):
     def __fingerprint__(self) -> tuple:
         return (*(step.function for step in self.steps), str(self.steps), self.results)
 
+    @property
+    def formulas(self) -> list[str]:
+        """What the loop computes for each element, a line a step."""
+        lines = []
+        for k, step in enumerate(self.steps):
+            operands = ", ".join(f"x{n}" if n >= 0 else f"s{-1 - n}" for n in step.operands)
+            lines.append(f"s{k} = {step.function.name}({operands})")
+        lines.append("writes " + ", ".join(f"s{k}" for k in self.results))
+        return lines
+
     @functools.cached_property
     def scope(self) -> dict[str, Any]:
         scope = dict(_SCOPE, get=get_apart, put=put_apart, convert=convert)
