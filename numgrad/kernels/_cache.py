@@ -106,7 +106,7 @@ def _module_source(path: str) -> bytes:
     return pathlib.Path(path).read_bytes()
 
 
-def _option(option: object) -> object:
+def compiler_option(option: object) -> object:
     """A compiler option in words that are the same in every process: sets have no order."""
     flags = getattr(option, "flags", option)
     if isinstance(flags, (set, frozenset)):
@@ -159,7 +159,7 @@ def fingerprint(*functions: object) -> str:
                     add(name)
                     visit(scope[name])
         elif isinstance(value, Dispatcher):
-            add([(name, _option(value.targetoptions[name])) for name in sorted(value.targetoptions)])
+            add([(name, compiler_option(value.targetoptions[name])) for name in sorted(value.targetoptions)])
             visit(value.py_func)
         elif isinstance(value, python_types.ModuleType):
             add(value.__name__)

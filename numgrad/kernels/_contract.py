@@ -354,7 +354,10 @@ RANGE = types.void(types.int64, types.int64, types.int64)
 
 @functools.cache
 def _entry_fingerprint() -> str:
-    return _cache.fingerprint(_entry, Spec.value, array_value, native_address)
+    # Of `native_address` the code alone: what it names, a lock for one, differs in every process.
+    options = [[name, _cache.compiler_option(OPTIONS[name])] for name in sorted(OPTIONS)]
+    code = native_address.__code__.co_code
+    return _cache.fingerprint(_entry, Spec.value, array_value, code, options)
 
 
 class Kernel:

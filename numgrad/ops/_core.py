@@ -385,7 +385,10 @@ def derive(derivative: Elementwise, values: list, shape: tuple) -> Any:
     if mode.enabled:
         for value in values:
             if value._requires_grad:
-                return derivative.function(*values)
+                traced = derivative.function(*values)
+                if isinstance(traced, Variable):
+                    return traced
+                break  # a formula that is a number, such as the 0 of `floor`
     arrays = [value._data for value in values]
     dtype = arrays[0].dtype
     out = empty(shape, dtype, arrays[0])

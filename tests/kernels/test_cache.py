@@ -28,8 +28,8 @@ for step in map(float, sys.argv[1:]):
 """
 
 
-def _run(folder, *steps):
-    environment = dict(os.environ, NUMGRAD_CACHE_DIR=str(folder))
+def _run(folder, *steps, **variables):
+    environment = dict(os.environ, NUMGRAD_CACHE_DIR=str(folder), **variables)
     done = subprocess.run(
         [sys.executable, "-c", _MAKER, *map(str, steps)],
         env=environment,
@@ -43,6 +43,15 @@ def test_kernels_of_one_name_from_two_processes(tmp_path):
     _run(tmp_path, 1.0)
     _run(tmp_path, 2.0)  # Numba gives it the same symbols as the other process gave the first
     _run(tmp_path, 1.0, 2.0)
+
+
+def test_another_process_compiles_nothing(tmp_path):
+    _run(tmp_path, 1.0)
+    written = sorted(tmp_path.glob("*.kernel"))
+    assert written
+    for seed in ("1", "2"):
+        _run(tmp_path, 1.0, PYTHONHASHSEED=seed)
+    assert sorted(tmp_path.glob("*.kernel")) == written
 
 
 def test_damaged_file_is_compiled_again(tmp_path):

@@ -100,6 +100,15 @@ def test_gradients_of_both_orders(row):
     assert gradgradcheck(function, inputs)
 
 
+@pytest.mark.parametrize("name", ["sign", "floor", "ceil", "round", "trunc"])
+def test_a_gradient_of_zero_is_a_tensor_where_more_gradients_follow(name):
+    x = ng.tensor([0.3, -1.7], requires_grad=True)
+    y = getattr(ng, name)(x)
+    (grad,) = ng.autograd.grad((y * y).sum(), x, create_graph=True)
+    assert grad.tolist() == [0, 0]
+    assert not grad.requires_grad
+
+
 def test_where_and_bits(torch):
     c = np.array([[True, False, True]])
     x, y = np.arange(6.0).reshape(2, 3), -np.ones((2, 1))
