@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from typing import Any
+
+from .reach import Place
 
 
 class Number(float):
@@ -100,26 +102,32 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
 
 
 class Options:
-    """The numbers in option dicts (an optimizer's learning rate …), as inputs of a program.
+    """The numbers that a program takes as they are at each call.
 
-    `track` replaces them by `Number`s while a run is recorded; `refresh` compares them with what
-    the program last ran with, and computes what depends on them anew.
+    They come from option dicts (an optimizer's learning rate …), from places that the function
+    refers to (a closure's variable), and from arguments. `track` replaces the first two by `Number`s
+    while a run is recorded; `refresh` compares all with what the program last ran with, and computes
+    what depends on them anew.
     """
 
-    def __init__(self, dicts: list[dict]) -> None:
+    def __init__(self, dicts: list[dict], places: Sequence[Place], arguments: Sequence[float]):
         self.dicts = dicts
+        self.places = list(places)
         self.names = [[k for k, v in d.items() if _is_option(v)] for d in dicts]
         self.getters = [
             itemgetter(*names) if len(names) > 1 else lambda d, names=names: [d[n] for n in names]
             for names in self.names
         ]
-        self.values = self.read()
+        self.values = self.read(arguments)
         self.watch: list[tuple[Callable[[list], Any], Any]] = []
         self.replaced: list[tuple[dict, str, Any, Any]] = []
+        self.placed: list[tuple[Place, Any, Any]] = []
+        self.arguments: list[Number] = []
 
-    def read(self) -> list:
-        """The options as they are now."""
-        return [get(d) for get, d in zip(self.getters, self.dicts, strict=True)]
+    def read(self, arguments: Sequence[float]) -> list:
+        """All as they are now: each dict's, the places', the arguments'."""
+        listed = [get(d) for get, d in zip(self.getters, self.dicts, strict=True)]
+        return [*listed, tuple([place.read() for place in self.places]), tuple(arguments)]
 
     def track(self) -> None:
         position = itertools.count()
@@ -136,6 +144,11 @@ class Options:
                 if type(value) in (float, tuple):
                     d[name] = new = tracked(value)
                     self.replaced.append((d, name, value, new))
+        for place, value in zip(self.places, self.values[-2], strict=True):
+            new = tracked(value)
+            place.write(new)
+            self.placed.append((place, value, new))
+        self.arguments = [tracked(value) for value in self.values[-1]]
 
     def untrack(self) -> bool:
         """Put the plain numbers back; False where the function has changed an option."""
@@ -144,21 +157,25 @@ class Options:
                 d[name] = value
             elif isinstance(d.get(name), Number):
                 d[name] = float.__float__(d[name])
-        return self.read() == self.values
+        for place, value, new in self.placed:
+            now = place.read()
+            if now is new:
+                place.write(value)
+            elif isinstance(now, Number):
+                place.write(float.__float__(now))
+        return self.read(self.values[-1]) == self.values
 
-    def refresh(self, set_numbers: Callable[[list], None]) -> bool:
-        """Take over the options as they are now; False where they ask for another program."""
-        values = self.read()
-        if values == self.values:
-            return True
+    def numbers(self, values: list) -> list[float]:
+        """All numbers in one list, as their origins take it."""
+        return list(_floats(values))
+
+    def allow(self, values: list) -> bool:
+        """Whether the program serves these values: nothing but numbers differs, and every
+        comparison of one comes out as it did."""
         if _rest(values) != _rest(self.values):
             return False
-        numbers = list(_floats(values))
-        if any(watched(numbers) != outcome for watched, outcome in self.watch):
-            return False
-        set_numbers(numbers)
-        self.values = values
-        return True
+        numbers = self.numbers(values)
+        return all(watched(numbers) == outcome for watched, outcome in self.watch)
 
 
 def _floats(value: Any) -> Iterator[float]:

@@ -17,7 +17,7 @@ import builtins
 import functools
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,17 @@ CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), 
 class Reach:
     """Everything that a call of `function` may read besides its arguments."""
 
-    def __init__(self, function: Callable) -> None:
+    def __init__(self, function: Callable, tracked: Collection[tuple] = ()) -> None:
         self.tensors: list[Variable] = []
         self.holders: list[Any] = []  # objects with `__reached__`
         self.guards: list[str] = []
         self.scope: dict[str, Any] = {}  # the names in the guards
         self.kept: list[Any] = []  # keeps the ids below unique
+        #: Floats in closures, globals and attributes, by place: those that have to
+        #: stay as they are, and those that programs take as they are at each call.
+        self.floats: dict[Place, float] = {}
+        self.numbers: dict[Place, str] = {}  # place: expression
+        self._tracked = tracked
         self._seen: set[int] = set()
         self._visit(default_generator, None)
         self._visit_callable(function)
@@ -64,9 +69,15 @@ class Reach:
         if access is not None:
             self.guards.append(f"{access} is {self._name(value)}")
 
-    def _visit(self, value: Any, access: str | None) -> None:
+    def _visit(self, value: Any, access: str | None, place: Place | None = None) -> None:
         if isinstance(value, CONSTANTS):
             if access is not None:
+                if type(value) is float and place is not None:
+                    if place.id in self._tracked:
+                        self.numbers[place] = access
+                        self.guards.append(f"type({access}) is float")
+                        return
+                    self.floats[place] = value
                 if isinstance(value, (bool, type(None), type(Ellipsis))):
                     self._is(access, value)
                 else:
@@ -103,7 +114,7 @@ class Reach:
                     name = self._name(key)
                     self.guards.append(f"{name} in {access}")
                     inner = f"{access}[{name}]"
-                self._visit(item, inner)
+                self._visit(item, inner, Place(value, key))
         elif callable(value):
             self._visit_callable(value)
         elif hasattr(value, "__dict__") and not _is_own(type(value)):
@@ -128,12 +139,12 @@ class Reach:
             return
         self._seen.add(id(code))
         self.kept.append(code)
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+        for cell in function.__closure__ or ():
             try:
                 value = cell.cell_contents
             except ValueError:  # not bound yet
                 continue
-            self._visit(value, f"{self._name(cell)}.cell_contents")
+            self._visit(value, f"{self._name(cell)}.cell_contents", Place(cell))
         scope = function.__globals__
         own = None
         for name in sorted(_names(code)):
@@ -141,11 +152,39 @@ class Reach:
                 if isinstance(scope[name], (types.ModuleType, type)):
                     continue
                 own = own or self._name(scope)
-                self._visit(scope[name], f"{own}[{name!r}]")
+                self._visit(scope[name], f"{own}[{name!r}]", Place(scope, name))
             elif not hasattr(builtins, name):
                 continue
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
             self._visit(value, None)
+
+
+class Place:
+    """Where a float is: a closure's cell, or a key of a dict (globals, an object's attributes)."""
+
+    __slots__ = ("container", "key")
+
+    def __init__(self, container: Any, key: Any = None) -> None:
+        self.container = container
+        self.key = key
+
+    @property
+    def id(self) -> tuple:
+        """The same for the same place, without keeping it alive."""
+        return (id(self.container), self.key)
+
+    def read(self) -> Any:
+        """What is there."""
+        if isinstance(self.container, dict):
+            return self.container.get(self.key)
+        return self.container.cell_contents
+
+    def write(self, value: Any) -> None:
+        """Put something there."""
+        if isinstance(self.container, dict):
+            self.container[self.key] = value
+        else:
+            self.container.cell_contents = value
 
 
 def _names(code: types.CodeType) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..dtypes import get_default_dtype
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
 from .joint import Backward, cut_off, live_tensors
-from .number import Options
+from .number import Number, Options
 from .passes import optimize
 from .program import Program, slot_offset
 from .reach import Reach
@@ -31,17 +31,20 @@ _DATA, _GRAD, _REQUIRES = "_data", "_grad", "_requires_grad"
 
 def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | None]:
     """Run the function eagerly and note down what it does: its result, and a program if possible."""
-    reach = Reach(compiled._function)
+    reach = Reach(compiled._function, compiled._tracked)
     for value in call.objects:
         reach.add(value)
     before = Before(reach, call)
-    options = Options(reach.options())
+    options = Options(reach.options(), list(reach.numbers), call.numbers)
     options.track()
+    args, kwargs = call.args, call.kwargs
+    if call.numbers:
+        args, kwargs = call.replaced(options.arguments)
     arrays = [tensor._data for tensor in call.tensors]
     recorder = Recorder(arrays, before.lasting, compiled._options["fullgraph"])
     try:
         with listening(recorder), cut_off(call.tensors) as heads:
-            result = compiled._function(*call.args, **call.kwargs)
+            result = compiled._function(*args, **kwargs)
             backward = None
             if recorder.reason is None:
                 live = live_tensors(result)
@@ -109,6 +112,13 @@ class Entry:
         self.changes = before.changes
         self.settings = get_default_dtype()
         self.options = options
+        self.call_key, self.floats = call.loose_key, call.floats
+        #: The floats of the function's own that are passed on, whether that was seen to be right,
+        #: and the values that raised the question.
+        self.tracked = {k for k in range(len(call.floats)) if k in call.tracked}
+        self.tracked |= {place.id for place in reach.numbers}
+        self.verified = not self.tracked
+        self.doubted: list | None = None
         self.state_holds = _function(
             f"lambda: {' and '.join(reach.guards) or 'True'}", reach.scope
         )
@@ -213,14 +223,49 @@ class Entry:
 
     # ------------------------------------------------------------------ a call
 
-    def fits(self) -> bool:
+    def fits(self, call: Arguments) -> bool:
         """Whether what the function refers to is as the program takes it."""
         if self.changes != tape.changes.count:
             settings = get_default_dtype()
             if settings is not self.settings or self.reach.snapshots() != self.snapshots:
                 return False
             self.changes = tape.changes.count
-        return self.state_holds() and self.options.refresh(self.program.set_numbers)
+        return self.state_holds() and self.renew(call.numbers)
+
+    def renew(self, arguments: Sequence[float]) -> bool:
+        """Take over the numbers as they are now; False where they ask for another program."""
+        options = self.options
+        values = options.read(arguments)
+        if values == options.values:
+            return True
+        if not options.allow(values):
+            return False
+        if not self.verified and values[-2:] != options.values[-2:]:
+            # A number may have gone where it leaves no trace (into math.sqrt, say). The next
+            # recording shows whether it did.
+            self.doubted = values
+            return False
+        self.program.set_numbers(options.numbers(values))
+        options.values = values
+        return True
+
+    def agrees(self, other: Entry) -> bool:
+        """Whether this program, given the other's numbers, is the other one."""
+        numbers = self.options.numbers(other.options.values)
+        mine, its = self.recorded.calls, other.recorded.calls
+        return len(mine) == len(its) and all(
+            a.kernel is b.kernel and a.n == b.n and _alike(a.arguments, b.arguments, numbers)
+            for a, b in zip(mine, its, strict=True)
+        )
+
+    def changed_places(self) -> set[tuple]:
+        """The floats in closures and globals that are not any more what they were."""
+        found = set()
+        for place, value in self.reach.floats.items():
+            now = place.read()
+            if type(now) is float and now != value:
+                found.add(place.id)
+        return found
 
     def run(self, call: Arguments) -> Any:
         """Run the program on these arguments, or MISS."""
@@ -258,6 +303,12 @@ class Entry:
         for tensor in self.cleared:
             tensor._grad = None
 
+    def _is_passed(self, call: Arguments, position: int) -> bool:
+        """Whether the positional argument is a number that programs take as it is."""
+        if type(call.args[position]) is not float:
+            return False
+        return sum(type(a) is float for a in call.args[:position]) in call.tracked
+
     def _fast_path(self, call: Arguments) -> Callable:
         """The whole of a call as one function, for calls with plain positional arguments.
 
@@ -292,19 +343,37 @@ class Entry:
                     f"a{k}._requires_grad is {argument._requires_grad} and "
                     f"(a{k}._view is None) is {argument._view is None}"
                 )
+            elif self._is_passed(call, k):
+                conditions.append(f"a{k}.__class__ is float")
+            elif argument is None or isinstance(argument, bool):
+                conditions.append(f"a{k} is {argument}")
+            elif isinstance(argument, (int, str)):
+                conditions.append(f"a{k}.__class__ is {name(type(argument))} and a{k} == {name(argument)}")
             else:
                 conditions.append(f"a{k} is {name(argument)}")
         conditions += [
             f"a{k} is not a{j}" for at, k in enumerate(tensors) for j in tensors[:at]
         ]
         conditions += self.reach.guards
-        for k, (get, d) in enumerate(zip(self.options.getters, self.options.dicts, strict=True)):
-            conditions.append(f"{name(get)}({name(d)}) == options.values[{k}]")
+        numbers = [
+            f"{name(get)}({name(d)}) == values[{k}]"
+            for k, (get, d) in enumerate(zip(self.options.getters, self.options.dicts, strict=True))
+        ]
+        passed = [f"a{k}" for k, a in enumerate(call.args) if self._is_passed(call, k)]
+        if self.options.places:
+            expressions = ", ".join(self.reach.numbers.values())
+            numbers.append(f"({expressions},) == values[-2]")
+        if passed:
+            numbers.append(f"({', '.join(passed)},) == values[-1]")
         arguments = ", ".join(f"a{k}" for k in range(count))
         lines = ["def fast(args):", f"    if len(args) != {count}: return MISS"]
         if count:
             lines.append(f"    {arguments}, = args")
         lines.append(f"    if not ({' and '.join(conditions)}): return MISS")
+        if numbers:
+            lines.append("    values = options.values")
+            lines.append(f"    if not ({' and '.join(numbers)}) and not entry.renew(")
+            lines.append(f"        ({''.join(f'{a}, ' for a in passed)})): return MISS")
         lines += [f"    {name(prepare)}()" for prepare in self.prepare]
         allocators = self.results._allocators
         lines += [f"    f{k} = {name(make)}()" for k, make in enumerate(allocators)]
@@ -489,6 +558,28 @@ class Results:
                     return lambda: cpu.empty(shape, dtype)
         nbytes, byte = storage.nbytes, np.dtype(np.uint8)
         return lambda: cpu.empty(nbytes, byte)
+
+
+def _alike(a: Any, b: Any, numbers: list) -> bool:
+    """Whether two arguments of recorded calls are the same, given the numbers for the first."""
+    if isinstance(a, tuple):
+        return (
+            isinstance(b, tuple) and len(a) == len(b)
+            and all(_alike(x, y, numbers) for x, y in zip(a, b, strict=True))
+        )  # fmt: skip
+    if not isinstance(a, Value):
+        value = a.origin(numbers) if isinstance(a, Number) else a
+        return isinstance(b, float) and float(value) == float(b)
+    if not isinstance(b, Value) or a.shape != b.shape or a.strides != b.strides:
+        return False
+    mine, its = a.storage, b.storage
+    if mine.kind == "number" and its.kind == "number":
+        return float(mine.number.origin(numbers)) == float(its.number)
+    if mine.kind == its.kind == "lasting" and mine.root is not its.root:
+        return mine.root.dtype == its.root.dtype and np.array_equal(
+            mine.root, its.root, equal_nan=mine.root.dtype.kind == "f"
+        )
+    return mine.kind == its.kind and a.offset == b.offset and a.dtype == b.dtype
 
 
 def _function(text: str, scope: dict[str, Any]) -> Callable[[], Any]:
