@@ -388,6 +388,13 @@ class Entry:
             if grad.from_none:
                 lines.append(f"    {name(grad.tensor)}._grad = {name(grad)}.own")
         lines += [f"    {name(tensor)}._grad = None" for tensor in self.cleared]
+        alone = self.results.alone
+        if alone is not None:  # the most common result: one tensor
+            region, requires_grad, node = alone
+            lines.append(f"    result = wrap(f{region})")
+            if requires_grad:
+                lines.append(f"    result._requires_grad, result._node = True, {name(node)}")
+            lines.append("    return result")
         inputs = ", ".join(f"a{k}" for k in tensors)
         fresh = ", ".join(f"f{k}" for k in range(len(allocators)))
         lines.append(f"    return make([{inputs}], [{fresh}])")
@@ -463,12 +470,15 @@ class Results:
         backward: Backward | None,
     ) -> None:
         self.backward = backward
+        #: Where the result is one tensor on memory of its own: (region, requires_grad, node).
+        self.alone: tuple[int, bool, Any] | None = None
         self.tensors: list[Any] = []
         self.values: list[Value] = []
         self.storages: list[Storage] = []  # allocated for each run
         self._inputs = {id(tensor): k for k, tensor in enumerate(inputs)}
         self._known = known
         self._recorder = recorder
+        self._is_alone = isinstance(result, Variable)
         self._build = self._builder(result)
         self._allocators = [self._allocator(storage) for storage in self.storages]
         del self._known, self._recorder
@@ -530,6 +540,8 @@ class Results:
                 self.storages.append(storage)
             region = self.storages.index(storage)
             whole = value.is_dense() and value.size * value.dtype.itemsize == storage.nbytes
+            if whole and self._is_alone and self.backward is None:
+                self.alone = (region, requires_grad, freed)
             shape, dtype = value.shape, value.dtype
             offset, strides = value.offset, value.strides
 
