@@ -72,6 +72,8 @@ class GeneratorState:
         """Restart the stream from a seed in [-2^63, 2^64); a negative one counts from 2^64."""
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
+        if cpu.recorder is not None:
+            cpu.recorder.read("seeding a generator")
         with self.lock:
             self._seed = seed % (1 << 64)
             self._is_seeded = False  # the words are made when they are first needed
@@ -96,6 +98,8 @@ class GeneratorState:
 
     def get_state(self) -> np.ndarray:
         """The state as PyTorch saves it, 5056 bytes."""
+        if cpu.recorder is not None:
+            cpu.recorder.read("get_state")
         saved = np.zeros((), _SAVED)
         with self.lock:
             state = self.prepare()
@@ -113,6 +117,8 @@ class GeneratorState:
 
     def set_state(self, saved: np.ndarray) -> None:
         """Take over a state that `get_state`, or PyTorch, has saved."""
+        if cpu.recorder is not None:
+            cpu.recorder.read("set_state")
         saved = np.asarray(saved)
         if saved.dtype != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")

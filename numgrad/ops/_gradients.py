@@ -24,7 +24,7 @@ def own(grad: Any) -> Any:
         or grad._node is not None
         or data.base is not None
         or not data.flags.c_contiguous
-        or sys.getrefcount(data) > _HELD_BY_TENSOR + (cpu.recorder is not None)
+        or sys.getrefcount(data) > _HELD_BY_TENSOR + (cpu.recorder is not None and cpu.recorder.holds(data))
     ):
         return wrap(copy_array(data, data.dtype))
     return grad
