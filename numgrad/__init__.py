@@ -396,6 +396,7 @@ from . import nn as nn
 from . import optim as optim
 
 from . import compiler as compiler  # isort: skip
+from . import func as func  # isort: skip
 
 # Last: subpackages have the same names.
 from .compiler import compile as compile  # isort: skip
