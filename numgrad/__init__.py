@@ -9,6 +9,7 @@ from ._version import __version__ as __version__
 from .dtypes import Size as Size
 from .dtypes import bool_ as bool
 from .dtypes import can_cast as can_cast
+from .dtypes import contiguous_format as contiguous_format
 from .dtypes import double as double
 from .dtypes import dtype as dtype
 from .dtypes import finfo as finfo
@@ -23,13 +24,23 @@ from .dtypes import int16 as int16
 from .dtypes import int32 as int32
 from .dtypes import int64 as int64
 from .dtypes import long as long
+from .dtypes import preserve_format as preserve_format
 from .dtypes import promote_types as promote_types
 from .dtypes import set_default_dtype as set_default_dtype
 from .dtypes import short as short
+from .dtypes import strided as strided
 from .dtypes import uint8 as uint8
+
 # The class first: its module shares its name with the function `tensor` below.
 from .tensor import Tensor as Tensor  # isort: skip
+
 # OPS (generated from numgrad.ops)
+from .ops import arccos_ as arccos_
+from .ops import arcsin_ as arcsin_
+from .ops import arctan_ as arctan_
+from .ops import fix_ as fix_
+from .ops import frac_ as frac_
+from .ops import xlogy_ as xlogy_
 from .ops import abs as abs
 from .ops import abs_ as abs_
 from .ops import absolute as absolute
@@ -360,6 +371,7 @@ from .ops import std as std
 from .ops import std_mean as std_mean
 from .ops import var as var
 from .ops import var_mean as var_mean
+
 # END OPS
 from . import autograd as autograd
 from .autograd import enable_grad as enable_grad
@@ -373,6 +385,7 @@ from .device.cpu import get_num_threads as get_num_threads
 from .device.cpu import set_num_threads as set_num_threads
 from . import backends as backends
 from . import cuda as cuda
+from . import linalg as linalg
 from . import random as random
 from . import utils as utils
 from . import progress as progress
@@ -382,5 +395,8 @@ from .serialization import save as save
 from . import nn as nn
 from . import optim as optim
 
-# Last: the subpackage `device` has the same name.
+from . import compiler as compiler  # isort: skip
+
+# Last: subpackages have the same names.
+from .compiler import compile as compile  # isort: skip
 from .dtypes import device as device  # isort: skip

@@ -13,7 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train an MLP on real handwritten digits")
-    demo.add_argument("--epochs", type=int, default=20)
+    demo.add_argument("--epochs", type=int, default=30)
     bench = commands.add_parser("bench", help="measure numgrad beside torch")
     bench.add_argument("suite", nargs="?", default="all")
     bench.add_argument("--json", metavar="FILE", help="also write the figures to a file")

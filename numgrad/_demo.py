@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 import sys
 import tempfile
 import time
+from typing import Any
 
 import numgrad as torch
 from numgrad.nn import functional as F
 from numgrad.utils.data import DataLoader, TensorDataset
 
-from .progress import finish_line, summary
+from . import progress
+from ._version import __version__
+
+HELD_OUT = 360
+NOISE = 0.2  # standard deviation of what is added to the training images, pixels being in [0, 1]
+SMOOTHING = 0.1
 
 
 class Digits(torch.nn.Module):
     """64 pixels → 10 classes by two hidden layers."""
 
-    def __init__(self, hidden: int = 128) -> None:
+    def __init__(self, hidden: int = 256) -> None:
         super().__init__()
         self.layers = torch.nn.Sequential(
             torch.nn.Linear(64, hidden),
             torch.nn.ReLU(),
-            torch.nn.Linear(hidden, hidden // 2),
+            torch.nn.Linear(hidden, hidden),
             torch.nn.ReLU(),
-            torch.nn.Linear(hidden // 2, 10),
+            torch.nn.Linear(hidden, 10),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -43,8 +50,7 @@ def load_digits() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tenso
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     x = torch.tensor(images / 16, dtype=torch.float32)[order]
     y = torch.tensor(labels)[order]
-    held_out = 360
-    return x[held_out:], y[held_out:], x[:held_out], y[:held_out]
+    return x[HELD_OUT:], y[HELD_OUT:], x[:HELD_OUT], y[:HELD_OUT]
 
 
 def accuracy(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
@@ -54,51 +60,110 @@ def accuracy(model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
         return (model(x).argmax(dim=1) == y).float().mean().item()
 
 
-def main(epochs: int = 20, batch_size: int = 32) -> int:
-    """Train, save, reload, predict; the exit status is 0 if the held-out accuracy is ≥ 97 %."""
-    from tqdm import tqdm
+class Bar:
+    """A bar that moves on a terminal; elsewhere, in a log, six lines of it."""
 
-    started = time.perf_counter()
-    torch.manual_seed(123)
-    x_train, y_train, x_test, y_test = load_digits()
-    loader = DataLoader(TensorDataset(x_train, y_train), batch_size=batch_size, shuffle=True)
-    model = Digits()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
+    def __init__(self, total: int) -> None:
+        from tqdm import tqdm
+
+        self.moving = sys.stdout.isatty()
+        self.tqdm = tqdm(
+            total=total,
+            unit=" step",
+            file=sys.stdout,
+            disable=not self.moving,
+            ncols=min(shutil.get_terminal_size().columns, 100),
+            nrows=20,  # a terminal of unknown size would get no bar
+            mininterval=0.05,
+        )
+        self.total, self.done, self.printed = total, 0, 0
+        self.started = time.perf_counter()
+
+    def update(self) -> None:
+        self.done += 1
+        self.tqdm.update()
+
+    def say(self, text: str) -> None:
+        """Put `text` behind the bar."""
+        self.tqdm.set_postfix_str(text, refresh=True)
+        if not self.moving and self.done * 6 // self.total > self.printed:
+            self.printed = self.done * 6 // self.total
+            elapsed = time.perf_counter() - self.started
+            meter = self.tqdm.format_meter(
+                self.done, self.total, elapsed, ncols=88, unit=" step", postfix=text
+            )
+            print(meter, flush=True)
+
+
+def train(
+    model: torch.nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    epochs: int = 30,
+    batch_size: int = 32,
+    bar: Any = None,
+) -> None:
+    """AdamW under a cosine schedule, on images with noise and smoothed labels.
+
+    The noise is what carries 97.5 % held-out accuracy to 99 %: no image is seen twice.
+    """
+    loader = DataLoader(TensorDataset(x, y), batch_size=batch_size, shuffle=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    print(model)
-    print(
-        f"training on {len(x_train)} digits, holding out {len(x_test)}; "
-        "the first step compiles the kernels"
-    )
-    bar = tqdm(total=epochs * len(loader), unit="step", file=sys.stdout, mininterval=0.5)
-    for _ in range(epochs):
+    for epoch in range(epochs):
         model.train()
         total = 0.0
         for features, labels in loader:
-            loss = F.cross_entropy(model(features), labels)
+            logits = model(features + NOISE * torch.randn_like(features))
+            loss = F.cross_entropy(logits, labels, label_smoothing=SMOOTHING)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += loss.item()
-            bar.update()
+            if bar is not None:
+                bar.update()
         scheduler.step()
-        bar.set_postfix(loss=f"{total / len(loader):.4f}")
-    bar.close()
-    finish_line()
+        if bar is not None:
+            bar.say(f"epoch {epoch + 1}, loss {total / len(loader):.3f}")
+
+
+def picture(image: torch.Tensor) -> list[str]:
+    """The 8 rows of an image in shades of grey, two characters a pixel."""
+    shades = " ░▒▓█"
+    rows = (image.view(8, 8) * (len(shades) - 1)).round().to(torch.int64).tolist()
+    return ["".join(2 * shades[level] for level in row) for row in rows]
+
+
+def main(epochs: int = 30, batch_size: int = 32) -> int:
+    """Train, save, reload, predict; the exit status is 0 if the held-out accuracy is ≥ 97 %."""
+    started = time.perf_counter()
+    torch.manual_seed(123)
+    x_train, y_train, x_test, y_test = load_digits()
+    print(f"numgrad {__version__}, {torch.get_num_threads()} threads")
+    print(f"handwritten digits: {len(x_train)} to train on, {len(x_test)} held out")
+    model = Digits()
+    print(model)
+    steps = epochs * -(-len(x_train) // batch_size)
+    print(f"training, {epochs} epochs; the first step compiles the kernels it needs", flush=True)
+    bar = Bar(steps)
+    with progress.shown_by(bar.say):
+        train(model, x_train, y_train, epochs, batch_size, bar)
+    bar.tqdm.close()
     trained = accuracy(model, x_test, y_test)
 
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "digits.pth"
         torch.save(model.state_dict(), path)
-        size = path.stat().st_size
+        print(f"saved {path.name}, {path.stat().st_size / 1024:.0f} KiB; reloaded:", end=" ")
         reloaded = Digits()
-        print(reloaded.load_state_dict(torch.load(path)), f"({size / 1024:.0f} KiB saved)")
+        print(reloaded.load_state_dict(torch.load(path)))
     held_out = accuracy(reloaded, x_test, y_test)
     with torch.no_grad():
-        probabilities = F.softmax(reloaded(x_test[:1]), dim=1)
-    print(f"one prediction: {probabilities.argmax().item()} (it is a {y_test[0].item()}),", end=" ")
-    print(f"probability {probabilities.max().item():.4f}")
-    print(f"held-out accuracy {held_out:.2%} (before saving: {trained:.2%})")
-    print(summary())
-    print(f"{time.perf_counter() - started:.1f} s in all")
+        probability, digit = F.softmax(reloaded(x_test[0]), dim=0).max(dim=0)
+    lines = picture(x_test[0])
+    lines[3] += f"  predicted: {digit.item()}, probability {probability.item():.3f}"
+    lines[4] += f"  it is a    {y_test[0].item()}"
+    print(*lines, sep="\n")
+    print(f"held-out accuracy {held_out:.2%} (before saving {trained:.2%})")
+    print(f"{progress.summary()}; {time.perf_counter() - started:.1f} s in all")
     return 0 if held_out >= 0.97 else 1

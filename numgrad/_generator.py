@@ -90,7 +90,7 @@ class GeneratorState:
     def prepare(self) -> np.ndarray:
         """The state array with its words made: call it, with `lock` held, before drawing."""
         if not self._is_seeded:
-            cpu.launch(kernels.seed, _FIXED, 1, (self.state, float(self._seed & 0xFFFFFFFF)), 0)
+            cpu.run(kernels.seed, _FIXED, 1, (self.state, float(self._seed & 0xFFFFFFFF)), 0)
             self._is_seeded = True
         return self.state
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ._changes import changes
+
 __all__ = [
     "dtype",
     "device",
@@ -119,11 +121,18 @@ def get_default_dtype() -> dtype:
 
 
 def set_default_dtype(d: dtype) -> None:
-    """Make `d` (float32 or float64) the dtype of new floating-point tensors."""
+    """Make `d` (float32 or float64) the dtype of new floating-point tensors.
+
+    >>> numgrad.set_default_dtype(numgrad.float64)
+    >>> numgrad.tensor([1.]).dtype
+    torch.float64
+    >>> numgrad.set_default_dtype(numgrad.float32)
+    """
     global _default
     if type(d) is not dtype or not d.is_floating_point:
         raise TypeError(f"only floating-point types are supported as the default type, got {d!r}")
     _default = d
+    changes.count += 1
 
 
 def promote(a: np.dtype, b: np.dtype) -> np.dtype:
@@ -209,7 +218,7 @@ class Size(tuple):
             count *= size
         return count
 
-    def __add__(self, other: Any) -> Size:  # type: ignore[override]
+    def __add__(self, other: Any) -> Size:
         return Size(tuple.__add__(self, other))
 
     def __getitem__(self, index: Any) -> Any:
@@ -278,3 +287,22 @@ class device:
 
 
 CPU = device("cpu")
+
+
+class _Named:
+    """A constant of PyTorch's that is only a name here, such as a memory format."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+#: The layout and the memory formats that tensors have; functions accept them and ignore them.
+strided = _Named("strided")
+contiguous_format = _Named("contiguous_format")
+preserve_format = _Named("preserve_format")
+

@@ -124,6 +124,13 @@ def load(
     float16 and bfloat16 tensors become float32, which holds all of their values (a warning says
     so). Raises pickle.UnpicklingError for a file that holds what it must not, RuntimeError for one
     that is truncated, damaged, or none of PyTorch's present format.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> numgrad.save({'step': 3}, file)
+    >>> _ = file.seek(0)
+    >>> numgrad.load(file)
+    {'step': 3}
     """
     weights_only = True if weights_only is None else weights_only
     if pickle_module is not None and pickle_module is not pickle:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy as copying
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from ._printing import tensor_str
 from .autograd import backward as _backward
 from .autograd import tape
 from .autograd.tape import Variable
+from .device import cpu
 from .dtypes import (
     CPU,
     FROM_NUMPY,
@@ -31,12 +32,13 @@ from .dtypes import (
     int16,
     int32,
     int64,
+    strided,
     uint8,
 )
 from .dtypes import bool_ as bool_dtype
 
 
-def _reflected(operation: Callable) -> Callable:
+def _reflected(operation: Callable) -> Callable[..., Tensor]:
     """`number - tensor` from the operation of `tensor - number`."""
 
     def method(self: Any, other: Any) -> Any:
@@ -47,7 +49,7 @@ def _reflected(operation: Callable) -> Callable:
     return method
 
 
-def _operator(operation: Callable, name: str) -> Callable:
+def _operator(operation: Callable, name: str) -> Callable[..., Tensor]:
     """An operator method: NotImplemented for what is neither tensor nor number."""
 
     def method(self: Any, other: Any) -> Any:
@@ -59,6 +61,9 @@ def _operator(operation: Callable, name: str) -> Callable:
     return method
 
 
+_grad_fn_classes: dict[str, type] = {}
+
+
 class GradFn:
     """A tensor's `grad_fn`: one node of the graph, for looking at it and for hooks.
 
@@ -66,6 +71,14 @@ class GradFn:
     >>> y.grad_fn.name(), y.grad_fn.next_functions[0][0].name()
     ('MulBackward0', 'torch::autograd::AccumulateGrad')
     """
+
+    def __new__(cls, node: Any) -> GradFn:
+        """An object of the class that has the node's name, as PyTorch's have."""
+        name = "AccumulateGrad" if isinstance(node, Variable) else node.name
+        own = _grad_fn_classes.get(name)
+        if own is None:
+            own = _grad_fn_classes[name] = type(name, (GradFn,), {})
+        return object.__new__(own)
 
     def __init__(self, node: Any) -> None:
         self._node = node
@@ -112,8 +125,7 @@ class GradFn:
         return id(self._node)
 
     def __repr__(self) -> str:
-        name = "AccumulateGrad" if isinstance(self._node, Variable) else self._node.name
-        return f"<{name} object at {hex(id(self._node))}>"
+        return f"<{type(self).__name__} object at {hex(id(self._node))}>"
 
 
 class RemovableHandle:
@@ -122,6 +134,7 @@ class RemovableHandle:
     _next = 0
 
     def __init__(self, hooks: dict, hook: Any, prepend: bool = False) -> None:
+        tape.changes.count += 1
         self.id = RemovableHandle._next
         RemovableHandle._next += 1
         self._hooks = hooks
@@ -135,6 +148,7 @@ class RemovableHandle:
 
     def remove(self) -> None:
         """Take the hook off; a second time does nothing."""
+        tape.changes.count += 1
         self._hooks.pop(self.id, None)
 
     def __enter__(self) -> RemovableHandle:
@@ -159,11 +173,11 @@ class Tensor(Variable):
     __slots__ = ()
     __array_priority__ = 1000
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         if cls is not Tensor:
             return super().__new__(cls)
         if len(args) == 1 and not isinstance(args[0], int):
-            made = ops.tensor(args[0], dtype=get_default_dtype())
+            made: Any = ops.tensor(args[0], dtype=get_default_dtype())
         else:
             made = ops.empty(*args or ((0,),))
         return made
@@ -192,9 +206,9 @@ class Tensor(Variable):
         return self._data.ndim
 
     @property
-    def layout(self) -> str:
+    def layout(self) -> Any:
         """Always the strided layout."""
-        return "torch.strided"
+        return strided
 
     @property
     def itemsize(self) -> int:
@@ -507,13 +521,14 @@ class Tensor(Variable):
         """
         data = self._data
         if data.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {data.size} elements cannot be converted to Scalar"
-            )
+            raise RuntimeError(f"a Tensor with {data.size} elements cannot be converted to Scalar")
         return self._host().item()
 
     def _host(self) -> np.ndarray:
+        """The values, for Python to look at."""
         data = self._data
+        if cpu.recorder is not None:
+            cpu.values(data, "the function")
         return data if type(data) is np.ndarray else ops.to_device(self, CPU)._data
 
     def tolist(self) -> Any:
@@ -538,7 +553,7 @@ class Tensor(Variable):
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
                 "instead."
             )
-        return self._data
+        return self._host()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         data = self.numpy()
@@ -567,7 +582,7 @@ class Tensor(Variable):
             raise BufferError(
                 "Can't export tensors that require gradient, use tensor.detach()"
             )
-        return self._data.__dlpack__(**kwargs)
+        return cpu.values(self._data, "the function").__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple:
         return self._data.__dlpack_device__()
@@ -621,25 +636,23 @@ class Tensor(Variable):
         return bool(self._host().item())
 
     def __int__(self) -> int:
-        return int(self._one())
+        return int(self._one(ValueError))
 
     def __float__(self) -> float:
-        return float(self._one())
+        return float(self._one(ValueError))
 
     def __index__(self) -> int:
-        value = self._one()
-        if self._data.dtype.kind == "f":
+        if self._data.dtype.kind == "f" or self._data.size != 1:
             raise TypeError("only integer tensors of a single element can be converted to an index")
+        value = self._one()
         return operator.index(int(value))
 
-    def _one(self) -> Any:
+    def _one(self, error: type[Exception] = RuntimeError) -> Any:
         if self._data.size != 1:
-            raise RuntimeError(
-                f"a Tensor with {self._data.size} elements cannot be converted to Scalar"
-            )
+            raise error("only one element tensors can be converted to Python scalars")
         return self._host().item()
 
-    __hash__ = object.__hash__  # type: ignore[assignment]
+    __hash__ = object.__hash__
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         if id(self) in memo:
@@ -689,7 +702,7 @@ class Tensor(Variable):
     __mul__ = _operator(ops.mul, "__mul__")
     __rmul__ = _operator(ops.mul, "__rmul__")
     __truediv__ = _operator(ops.div, "__truediv__")
-    __rtruediv__ = _reflected(ops.div)
+    __rtruediv__ = _reflected(lambda other, self: ops.mul(ops.reciprocal(self), other))
     __floordiv__ = _operator(ops.floor_divide, "__floordiv__")
     __rfloordiv__ = _reflected(ops.floor_divide)
     __mod__ = _operator(ops.remainder, "__mod__")
@@ -725,12 +738,29 @@ class Tensor(Variable):
     __ixor__ = _operator(ops.bitwise_xor_, "__ixor__")
 
     def __scalar_function__(self, function: Any, args: tuple) -> Any:
-        return ops.trace(function, args)
+        return ops.traced(function, args)
 
     # ------------------------------------------------- operations as methods
 
     # METHODS
     abs = ops.abs
+    arcsin_ = ops.arcsin_
+    arccos_ = ops.arccos_
+    arctan_ = ops.arctan_
+    fix_ = ops.fix_
+    true_divide_ = ops.true_divide_
+    greater_ = ops.greater_
+    less_ = ops.less_
+    not_equal_ = ops.not_equal_
+    greater_equal_ = ops.greater_equal_
+    less_equal_ = ops.less_equal_
+    bitwise_left_shift_ = ops.bitwise_left_shift_
+    bitwise_right_shift_ = ops.bitwise_right_shift_
+    atan2_ = ops.atan2_
+    arctan2_ = ops.arctan2_
+    copysign_ = ops.copysign_
+    xlogy_ = ops.xlogy_
+    frac_ = ops.frac_
     abs_ = ops.abs_
     absolute = ops.absolute
     absolute_ = ops.absolute_
@@ -887,10 +917,9 @@ class Tensor(Variable):
     true_divide = ops.true_divide
     trunc = ops.trunc
     trunc_ = ops.trunc_
-    where = ops.where
     xlogy = ops.xlogy
     is_nonzero = ops.is_nonzero
-    T = property(ops.T)
+    T: Tensor = property(ops.T)  # type: ignore[assignment]
     adjoint = ops.adjoint
     as_strided = ops.as_strided
     broadcast_to = ops.broadcast_to
@@ -901,7 +930,7 @@ class Tensor(Variable):
     expand = ops.expand
     expand_as = ops.expand_as
     flatten = ops.flatten
-    mT = property(ops.mT)
+    mT: Tensor = property(ops.mT)  # type: ignore[assignment]
     moveaxis = ops.moveaxis
     movedim = ops.movedim
     narrow = ops.narrow
@@ -960,10 +989,13 @@ class Tensor(Variable):
     nansum = ops.nansum
     prod = ops.prod
     sum = ops.sum
+    trace = ops.trace
     cummax = ops.cummax
     cummin = ops.cummin
     cumprod = ops.cumprod
     cumsum = ops.cumsum
+    cumsum_ = ops.cumsum_
+    cumprod_ = ops.cumprod_
     diff = ops.diff
     logcumsumexp = ops.logcumsumexp
     bmm = ops.bmm
@@ -1044,6 +1076,14 @@ class Tensor(Variable):
     take = ops.take
     std = ops.std
     var = ops.var
+
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        """This tensor's elements where the condition holds, else those of `other`.
+
+        >>> numgrad.tensor([1., 2.]).where(numgrad.tensor([True, False]), 0.)
+        tensor([1., 0.])
+        """
+        return ops.where(condition, self, other)
 
     # ----------------------------------------------------------- conversions
 

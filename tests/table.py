@@ -42,7 +42,9 @@ ROWS = [
     binary("sub", integers=True, kernels=("sub",)),
     binary("mul", integers=True, kernels=("mul",)),
     binary("div", y=POSITIVE, kernels=("div",)),
-    binary("div", y=POSITIVE, kwargs={"rounding_mode": "floor"}, differentiable=False, specials=False),
+    binary(
+        "div", y=POSITIVE, kwargs={"rounding_mode": "floor"}, differentiable=False, specials=False
+    ),
     binary(
         "div",
         y=POSITIVE,

@@ -51,7 +51,9 @@ def test_the_seeds_figures(printed):
 def test_the_nine_losses_and_the_logits(tmp_path):
     """The seed's own loop: no drop_last, and the loader shuffled once before (A.6)."""
     source = as_numgrad(PROGRAM)
-    source = re.sub(r"train_loader = DataLoader\(\n.*?\n\)\nfor idx.*?y\)\n", "", source, flags=re.S)
+    source = re.sub(
+        r"train_loader = DataLoader\(\n.*?\n\)\nfor idx.*?y\)\n", "", source, flags=re.S
+    )
     printed = run(source, tmp_path)
     losses = re.findall(r"Train Loss: (\S+)", printed)
     assert losses == "0.75 0.65 0.42 0.05 0.13 0.00 0.01 0.00 0.02".split()

@@ -8,7 +8,7 @@ import numgrad
 ROOT = pathlib.Path(numgrad.__file__).parent
 #: From the bottom up. A file belongs to the first layer one of whose names begins its path.
 LAYERS = [
-    ("base", ["_version.py", "dtypes.py"]),
+    ("base", ["_version.py", "_changes.py", "dtypes.py"]),
     ("kernels", ["kernels/"]),
     ("device", ["device/", "_generator.py"]),
     ("autograd", ["autograd/"]),
@@ -30,6 +30,9 @@ def layer_of(path):
 def imported_files(path, tree):
     """The package's files that a file imports, anywhere in it."""
     package = ("numgrad", *path.relative_to(ROOT).parent.parts)
+    for node in list(ast.walk(tree)):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            node.body.clear()  # for type checkers: nothing is imported when the program runs
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()

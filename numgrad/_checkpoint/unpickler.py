@@ -10,6 +10,7 @@ from __future__ import annotations
 import _compat_pickle
 import pickle
 import struct
+import warnings
 from collections import Counter, OrderedDict
 from collections.abc import Callable
 from pickle import UnpicklingError
@@ -328,16 +329,19 @@ def globals_in(data: bytes) -> set[str]:
     """Full names of everything that a pickle refers to, found by reading it, not by running it."""
     import pickletools
 
-    found = set()
     try:
-        for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in ("GLOBAL", "INST"):
-                module, _, name = str(argument).partition(" ")
-                found.add(full_name(module, name))
-            elif opcode.code.encode("latin1")[0] not in INSTRUCTIONS and opcode.name != "STOP":
-                raise UnpicklingError(f"Unsupported operand {ord(opcode.code)} ({opcode.name})")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of odd escapes in damaged names
+            instructions = list(pickletools.genops(data))
     except ValueError as error:
         raise UnpicklingError(f"malformed pickle: {error}") from error
+    found = set()
+    for opcode, argument, _ in instructions:
+        if opcode.name in ("GLOBAL", "INST"):
+            module, _, name = str(argument).partition(" ")
+            found.add(full_name(module, name))
+        elif opcode.code.encode("latin1")[0] not in INSTRUCTIONS and opcode.name != "STOP":
+            raise UnpicklingError(f"Unsupported operand {ord(opcode.code)} ({opcode.name})")
     return found
 
 

@@ -94,7 +94,7 @@ def grad(
                 found[position] = chosen[position].new_zeros(chosen[position].shape)
             elif not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the "
-                    "graph. Set allow_unused=True if this is the desired behavior."
+                    f"The differentiated Tensor at index {position} appears to not have been used "
+                    "in the graph. Set allow_unused=True if this is the desired behavior."
                 )
     return tuple(found)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
-from .tape import Node, Output, Variable, edge, mode, refresh
+from .tape import Node, Output, Variable, edge, free, mode, raise_freed, refresh
 
 _by_order = attrgetter("order")
 
@@ -93,7 +93,7 @@ def run(
     except BaseException:
         if not retain_graph:
             for node in nodes:
-                node.saved = None
+                free(node)
         raise
     finally:
         mode.enabled = previous
@@ -146,12 +146,14 @@ def _step(node: Node, grad: Any, pending: dict[Any, Any], retain_graph: bool) ->
             grads = pending[parent] = [None] * parent.outputs
         grads[node.index] = grad
         return
+    if node.saved is None:
+        raise_freed()
     if node.trace is None:
         results = node.rule(node, grad)
     else:
         results = _traced(node, grad)
     if not retain_graph:
-        node.saved = None
+        free(node)
     if node.hooks is not None:
         if type(results) is not tuple:
             results = (results,)

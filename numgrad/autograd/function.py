@@ -175,7 +175,20 @@ def _run(cls: type[Function], ctx: Context, several: bool, node: Node, grad: Any
 
 
 def once_differentiable(function: Callable) -> Callable:
-    """Mark a `backward` that is not itself differentiable: a second derivative raises."""
+    """Mark a `backward` that is not itself differentiable: a second derivative raises.
+
+    >>> class Double(numgrad.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         return x * 2
+    ...     @staticmethod
+    ...     @numgrad.autograd.function.once_differentiable
+    ...     def backward(ctx, grad_output):
+    ...         return grad_output * 2
+    >>> x = numgrad.ones(1, requires_grad=True)
+    >>> Double.apply(x).backward(); x.grad
+    tensor([2.])
+    """
 
     @functools.wraps(function)
     def wrapped(ctx: Any, *grads: Any) -> Any:

@@ -35,7 +35,7 @@ class _GradContext:
 
     def __call__(self, function: F) -> F:
         if inspect.isclass(function):
-            function.__init__ = self(function.__init__)  # type: ignore[misc]
+            function.__init__ = self(function.__init__)  # type: ignore[method-assign]
             return function
         if inspect.isgeneratorfunction(function):
 
@@ -84,7 +84,12 @@ class no_grad(_Plain):
 
 
 class enable_grad(_Plain):
-    """Operations inside are recorded, also within `no_grad`."""
+    """Operations inside are recorded, also within `no_grad`.
+
+    >>> with numgrad.no_grad(), numgrad.enable_grad():
+    ...     print(numgrad.is_grad_enabled())
+    True
+    """
 
     enabled = True
 
@@ -154,5 +159,9 @@ def is_grad_enabled() -> bool:
 
 
 def is_inference_mode_enabled() -> bool:
-    """Whether this thread is in `inference_mode`."""
+    """Whether this thread is in `inference_mode`.
+
+    >>> numgrad.is_inference_mode_enabled()
+    False
+    """
     return mode.inference

@@ -9,8 +9,10 @@ from __future__ import annotations
 import itertools
 import threading
 import traceback
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, NoReturn
+
+from .._changes import changes as changes
 
 
 class Variable:
@@ -55,7 +57,12 @@ class View:
     __slots__ = ("base", "parent", "function", "arguments", "generation")
 
     def __init__(
-        self, base: Variable, parent: Variable, function: Callable, arguments: tuple, generation: int
+        self,
+        base: Variable,
+        parent: Variable,
+        function: Callable,
+        arguments: tuple,
+        generation: int,
     ) -> None:
         self.base = base
         self.parent = parent
@@ -69,6 +76,20 @@ class View:
         if parent is not self.base and parent._view is not None:
             base = parent._view.replay(base)
         return self.function(base, *self.arguments)
+
+
+class Holding(NamedTuple):
+    """What an object answers to `__reached__()`: what programs that use it depend on."""
+
+    #: Tensors, and objects that answer in turn.
+    objects: Iterable[Any] = ()
+    #: Anything else that its behaviour depends on, to be compared with a later answer.
+    snapshot: tuple = ()
+    #: Dicts with numbers that a program takes as they are at each call (an optimizer's options).
+    options: tuple[dict, ...] = ()
+    #: An array that kernels write to and that is no tensor's, and what to call before a run.
+    memory: Any = None
+    prepare: Callable[[], Any] | None = None
 
 
 class Mode(threading.local):
@@ -94,7 +115,7 @@ def set_tensor_class(cls: type) -> None:
 
 def wrap(data: Any) -> Any:
     """A new tensor on `data`, without history."""
-    tensor = _new(_tensor_class)
+    tensor: Any = _new(_tensor_class)
     tensor._data = data
     tensor._requires_grad = False
     tensor._node = tensor._grad = tensor._counter = tensor._view = tensor._hooks = None
@@ -212,7 +233,7 @@ def record(
 
     `saved` holds tensors (or None, or `result` itself) that the rule takes back with `unpack`.
     """
-    edges = []
+    edges: list[Any] = []
     for tensor in inputs:
         if tensor is None:
             edges.append(None)
@@ -249,15 +270,16 @@ def record_many(
     return results
 
 
-def save(node: Node, saved: tuple, result: Variable | None = None) -> None:
+def save(node: Node, saved: tuple, result: Any = None) -> None:
     """Keep tensors for the backward, with their versions."""
-    kept, versions = [], []
+    kept: list[Any] = []
+    versions: list[int] = []
     for tensor in saved:
         if tensor is None:
             kept.append(None)
             versions.append(0)
         elif tensor is result:
-            own = SavedOutput(tensor)
+            own = SavedOutput(result)
             kept.append(own)
             versions.append(own.counter.version)
         else:
@@ -268,19 +290,30 @@ def save(node: Node, saved: tuple, result: Variable | None = None) -> None:
     node.versions = tuple(versions)
 
 
+def free(node: Node) -> None:
+    """Forget what an operation saved; one that saved nothing can be gone through again."""
+    if node.saved:
+        node.saved = node.context = None
+
+
+def raise_freed() -> NoReturn:
+    """Raise PyTorch's error for a graph that has been freed."""
+    raise RuntimeError(
+        "Trying to backward through the graph a second time (or directly access saved "
+        "tensors after they have already been freed). Saved intermediate values of the "
+        "graph are freed when you call .backward() or autograd.grad(). Specify "
+        "retain_graph=True if you need to backward through the graph a second time or if "
+        "you need to access saved tensors after calling backward."
+    )
+
+
 def unpack(node: Node) -> list:
     """The tensors that `save` kept; raises if one was overwritten or has been freed."""
     saved = node.saved
     if saved is None:
-        raise RuntimeError(
-            "Trying to backward through the graph a second time (or directly access saved "
-            "tensors after they have already been freed). Saved intermediate values of the "
-            "graph are freed when you call .backward() or autograd.grad(). Specify "
-            "retain_graph=True if you need to backward through the graph a second time or if "
-            "you need to access saved tensors after calling backward."
-        )
+        raise_freed()
     tensors = []
-    for position, tensor in enumerate(saved):
+    for position, tensor in enumerate(saved):  # type: ignore[arg-type]
         if type(tensor) is SavedOutput:
             counter = tensor.counter
             restored = wrap(tensor.data)
@@ -365,8 +398,8 @@ def check_inplace(tensor: Variable) -> None:
             )
         if isinstance(tensor._node, Output) and view is not None:
             raise RuntimeError(
-                f"Output {tensor._node.index} of {tensor._node.name} is a view and is being "
-                "modified inplace. This view is the output of a function that returns multiple "
+                f"Output {tensor._node.index} of {tensor._node.name.removesuffix('Backward0')} is a "
+                "view and is being modified inplace. This view is the output of a function that returns multiple "
                 "views. Such functions do not allow the output views to be modified inplace. "
                 "You should replace the inplace operation by an out-of-place one."
             )

@@ -53,7 +53,7 @@ case("train 784-1024-1024-10, batch 256", "training", 1.7)(_mlp_step((784, 1024,
 
 @case("iterate the toy DataLoader", "training", 2.0)
 def _loader(t: Any) -> Callable[[], Any]:
-    data = t.utils.data
+    data: Any = t.utils.data
 
     class Toy(data.Dataset):
         def __init__(self) -> None:

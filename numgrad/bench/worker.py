@@ -20,7 +20,7 @@ def measure(function: Any, budget: float) -> float:
     function()
     single = time.perf_counter() - started
     inner = max(1, int(2e-4 / max(single, 1e-9)))
-    times = []
+    times: list[float] = []
     finish = time.perf_counter() + budget
     while len(times) < 5 or time.perf_counter() < finish:
         begin = time.perf_counter()

@@ -288,7 +288,7 @@ def random_split(
     indices = ops.randperm(total, generator=generator).tolist()
     ends = itertools.accumulate(lengths)
     return [
-        Subset(dataset, indices[end - length : end])  # type: ignore[misc]
+        Subset(dataset, indices[end - length : end])
         for end, length in zip(ends, lengths, strict=True)
     ]
 

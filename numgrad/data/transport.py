@@ -55,7 +55,7 @@ def send(connection: Connection, message: Any) -> None:
             while rest:
                 rest = rest[os.write(file, rest) :]
         connection.send_bytes(struct.pack("<2q", _IN_FILE, size))
-        reduction.send_handle(connection, file, None)  # type: ignore[arg-type]
+        reduction.send_handle(connection, file, None)
     finally:
         os.close(file)
 

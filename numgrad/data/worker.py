@@ -35,7 +35,11 @@ loader_ends: weakref.WeakSet[Connection] = weakref.WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker knows of itself: its number, how many there are, its seed, its dataset copy."""
+    """What a worker knows of itself: its number, how many there are, its seed, its dataset copy.
+
+    >>> numgrad.utils.data.get_worker_info() is None
+    True
+    """
 
     id: int
     num_workers: int

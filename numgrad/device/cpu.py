@@ -1,6 +1,7 @@
 """The CPU: memory is NumPy's, a launch runs a kernel's machine code on the calling thread or all.
 
-`launch` is the one place where an operation meets a kernel, so it is also where `compile` listens.
+`launch` is the one place where an operation meets a kernel, so it is also where `compile` listens;
+what an operation learns from memory, it asks with `check` and `values`.
 
 Large blocks are kept when they are freed and handed out again: the system gives a new one page by
 page, at the first touch of each, which takes longer than most kernels need to fill it.
@@ -11,6 +12,7 @@ from __future__ import annotations
 import mmap
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -89,7 +91,7 @@ def empty_cache() -> None:
     _pool.clear()
 
 
-def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
+def run(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
     """Run `kernel`, compiled for T = `dtype`, over its `n` work items.
 
     `work` is the number of elements it touches: large launches are spread over the threads.
@@ -99,6 +101,27 @@ def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) ->
         launcher.serial(address, n, arguments)
     else:
         launcher.parallel(address, n, work, arguments)
+
+
+#: What operations call: `run`, or while `compile` records, the recorder's.
+launch = run
+#: The recorder itself, where there is one.
+recorder: Any = None
+
+
+def check(flag: np.ndarray, index: int, function: Callable[..., Any], *arguments: Any) -> None:
+    """After a launch: call `function(*arguments)`, which raises, if it set `flag[index]`."""
+    if recorder is not None:
+        recorder.check(flag, index, function, arguments)
+    if flag.item(index):
+        function(*arguments)
+
+
+def values(data: np.ndarray, what: str) -> np.ndarray:
+    """The array, for Python to look at its values; `what` names the operation that does."""
+    if recorder is not None:
+        recorder.read(what)
+    return data
 
 
 def dense(data: np.ndarray) -> np.ndarray:

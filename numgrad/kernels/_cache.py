@@ -20,6 +20,7 @@ import sys
 import tempfile
 import types as python_types
 from collections.abc import Iterator
+from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -123,7 +124,7 @@ def fingerprint(*functions: object) -> str:
         digest.update(b"\0")
         digest.update(value if isinstance(value, bytes) else repr(value).encode())
 
-    def visit(value: object) -> None:
+    def visit(value: Any) -> None:
         if isinstance(value, (bool, int, float, str, bytes, type(None))):
             add(value)
             return

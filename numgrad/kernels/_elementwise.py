@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
@@ -38,11 +38,14 @@ from ._native import (
     C_CONTIGUOUS,
     address_of,
     as_pointer,
+    convert,
     get,
+    get_apart,
     load_int32,
     load_int64,
     pointer_at,
     put,
+    put_apart,
     stack_buffer,
 )
 from ._scalar import ScalarFunction, scalar_function
@@ -238,6 +241,11 @@ class Elementwise:
         return declare
 
     @functools.cached_property
+    def scope(self) -> dict[str, Any]:
+        """The names in `source`, dtypes excepted."""
+        return dict(_SCOPE, function=self.function)
+
+    @functools.cached_property
     def source(self) -> str:
         """The loop as Python, before Numba compiles it."""
         count = len(self.inputs)
@@ -291,7 +299,7 @@ class Elementwise:
             if dtype in self.addresses:
                 return self.addresses[dtype]
             _register_symbols()
-            scope: dict[str, Any] = dict(_SCOPE, function=self.function)
+            scope = dict(self.scope)
             for position, fixed in enumerate(self.dtypes):
                 kind = fixed if fixed is not None else dtype
                 scope[f"dtype{position}"] = getattr(numba, _numba_name(kind))
@@ -338,6 +346,104 @@ class Elementwise:
             launcher.serial(address, n, arrays)
         else:
             launcher.parallel(address, n, n, arrays)
+
+
+class Step(NamedTuple):
+    """One scalar function of a `Fused` kernel: its operands are inputs (0 …) or, as -1 - k, the
+    results of earlier steps; its result has dtype `dtype`."""
+
+    function: ScalarFunction
+    operands: tuple[int, ...]
+    dtype: np.dtype
+
+
+class Fused(Elementwise):
+    """Several elementwise functions in one loop, with any number of outputs.
+
+    `kernel(x0, …, out0, …)`: inputs of any layout that broadcasts to the outputs' shape; outputs
+    that are C-contiguous, of one shape, and overlap nothing. `results` are the steps whose results
+    are written, in the order of the outputs.
+    """
+
+    def __init__(
+        self, dtypes: Sequence[np.dtype], steps: Sequence[Step], results: Sequence[int]
+    ) -> None:
+        self.steps = tuple(steps)
+        self.results = tuple(results)
+        self.outputs = len(self.results)
+        self.name = self.__name__ = "_".join(step.function.name.strip("_") for step in steps[:4])
+        if len(steps) > 4:
+            self.name = self.__name__ = f"{self.name}_and_{len(steps) - 4}_more"
+        self.__doc__ = None
+        self.inputs = [f"x{k}" for k in range(len(dtypes))]
+        self.dtypes = [*dtypes, *[self.steps[k].dtype for k in self.results]]
+        self.derivatives = {}
+        self.addresses = {}
+
+    def __fingerprint__(self) -> tuple:
+        return (*(step.function for step in self.steps), str(self.steps), self.results)
+
+    @property
+    def formulas(self) -> list[str]:
+        """What the loop computes for each element, a line a step."""
+        lines = []
+        for k, step in enumerate(self.steps):
+            operands = ", ".join(f"x{n}" if n >= 0 else f"s{-1 - n}" for n in step.operands)
+            lines.append(f"s{k} = {step.function.name}({operands})")
+        lines.append("writes " + ", ".join(f"s{k}" for k in self.results))
+        return lines
+
+    @functools.cached_property
+    def scope(self) -> dict[str, Any]:
+        scope = dict(_SCOPE, get=get_apart, put=put_apart, convert=convert)
+        for k, step in enumerate(self.steps):
+            scope[f"function{k}"] = step.function
+            scope[f"kind{k}"] = getattr(numba, _numba_name(step.dtype))
+        return scope
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The loop as Python, before Numba compiles it."""
+        count, total = len(self.inputs), len(self.dtypes)
+        lines = ["def trampoline(begin, end, items):"]
+        lines += [f"    x{k} = load_int64(items + {8 * k})" for k in range(total)]
+        lines += [f"    layout{k} = layout_of(x{k}, x{count})" for k in range(count)]
+        lines += [
+            f"    data{k} = as_pointer(load_int64(x{k} + ARRAY_DATA), dtype{k})"
+            for k in range(total)
+        ]
+        lines += [f"    buffer{k} = stack_buffer(dtype{k}, {BLOCK})" for k in range(count)]
+        dense = " and ".join(f"layout{k} == DENSE" for k in range(count)) or "True"
+        lines += [
+            f"    block = max(end - begin, 1) if {dense} else {BLOCK}",
+            "    filled = min(block, end - begin)",
+        ]
+        for k in range(count):
+            lines += [
+                f"    if layout{k} == SINGLE:",
+                f"        value{k} = get(data{k}, 0, {k}, {total})",
+                "        for i in range(filled):",
+                f"            put(buffer{k}, i, value{k}, {k}, {total})",
+            ]
+        lines += ["    for start in range(begin, end, block):"]
+        lines += ["        count = min(block, end - start)"]
+        for k in range(count):
+            lines += [
+                f"        p{k} = buffer{k}",
+                f"        if layout{k} == DENSE:",
+                f"            p{k} = pointer_at(data{k}, start)",
+                f"        elif layout{k} == STRIDED:",
+                f"            move(x{k}, x{count}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}), 0)",
+            ]
+        lines += [f"        p{k} = pointer_at(data{k}, start)" for k in range(count, total)]
+        lines += ["        for i in range(count):"]
+        lines += [f"            i{k} = get(p{k}, i, {k}, {total})" for k in range(count)]
+        for k, step in enumerate(self.steps):
+            operands = ", ".join(f"i{n}" if n >= 0 else f"s{-1 - n}" for n in step.operands)
+            lines.append(f"            s{k} = convert(function{k}({operands}), kind{k})")
+        for place, k in enumerate(self.results, count):
+            lines.append(f"            put(p{place}, i, s{k}, {place}, {total})")
+        return "\n".join(lines) + "\n"
 
 
 _SCOPE: dict[str, Any] = {

@@ -6,10 +6,12 @@ in their Python tuple. The parallel form splits the range over Numba's thread po
 the library computes on; it calls the pool directly, because a `prange` costs a second to compile.
 """
 
+import ctypes
 import os
 import pickle
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 import numba
@@ -49,17 +51,26 @@ def _part(arguments, counts, steps, data):
     call_range(address, first * chunk, min(n, (first + count) * chunk), load_int64(data + 24))
 
 
-def _parallel(pool, part, address, n, chunk, threads, arguments):
+@njit
+def parallel_for(pool, part, address, n, pieces, items):
+    """Split the range 0 … n of the kernel at `address` into `pieces` for the pool's threads."""
+    chunk = (n + pieces - 1) // pieces
+    if chunk > 256:  # whole cache lines to each thread
+        chunk = (chunk + 63) // 64 * 64
     data = stack_buffer(_word, 8)
-    data[0], data[1], data[2], data[3] = address, n, chunk, items_address(arguments)
+    data[0], data[1], data[2], data[3] = address, n, chunk, items
     data[4] = 0  # the argument pointer
     data[6] = (n + chunk - 1) // chunk  # the count of items
     data[7] = 1  # the step of the argument pointer
     base = address_of(data)
-    call_parallel_for(pool, part, base + 32, base + 48, base + 56, base, threads)
+    call_parallel_for(pool, part, base + 32, base + 48, base + 56, base, pieces)
 
 
-def _compiled(function: Callable, signature, **options) -> CompileResult:
+def _parallel(pool, part, address, n, pieces, arguments):
+    parallel_for(pool, part, address, n, pieces, items_address(arguments))
+
+
+def _compiled(function: Callable, signature, **options) -> Any:
     """The machine code of `function`, from the disk cache where it has it."""
     name = _cache.key(_cache.fingerprint(function), (signature, sorted(options.items())))
     context = cpu_target.target_context
@@ -81,6 +92,7 @@ class _Launcher:
         self.threads = 0
         self._parallel: Callable | None = None
         self._pool = self._part = 0  # addresses: the pool's parallel loop, one thread's share
+        self._limit = ctypes.c_int64(1)  # the threads to use, for native code to read
 
     def serial(self, address: int, n: int, arguments: tuple) -> None:
         with _lock:
@@ -97,10 +109,15 @@ class _Launcher:
             self.serial(address, n, arguments)
             return
         compiled = self._parallel or self._compile_parallel()
-        chunk = -(-n // pieces)
-        if chunk > 64:  # whole cache lines to each thread
-            chunk = -(-chunk // 64) * 64
-        compiled(self._pool, self._part, address, n, chunk, pieces, arguments)
+        compiled(self._pool, self._part, address, n, pieces, arguments)
+
+    def pool(self) -> tuple[int, int, int]:
+        """What native code needs for `parallel_for`: the addresses of the pool's loop, of one
+        thread's share, and of the word that says how many threads to use."""
+        if self._parallel is None:
+            self._compile_parallel()
+        self._limit.value = get_num_threads()
+        return self._pool, self._part, ctypes.addressof(self._limit)
 
     def _compile_parallel(self) -> Callable:
         from numba.np.ufunc.parallel import _launch_threads
@@ -115,7 +132,7 @@ class _Launcher:
             # while inside lets only one in; OpenMP and TBB take several, so there it is released.
             result = _compiled(
                 _parallel,
-                types.void(*[_word] * 6, tuple_ref),
+                types.void(*[_word] * 5, tuple_ref),
                 nogil=numba.threading_layer() != "workqueue",
             )
             self._parallel = result.entry_point
@@ -124,6 +141,7 @@ class _Launcher:
     def _after_fork(self) -> None:
         # A child of a process whose OpenMP pool has run must not enter a parallel region.
         self.forked = self._parallel is not None
+        self._limit.value = 1
 
 
 launcher = _Launcher()
@@ -134,9 +152,10 @@ def set_num_threads(count: int) -> None:
     """Use `count` threads in parallel kernels."""
     if count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
-    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)
+    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if not launcher.forked:
         numba.set_num_threads(launcher.threads)
+        launcher._limit.value = launcher.threads
 
 
 def get_num_threads() -> int:

@@ -165,6 +165,56 @@ def put(typingctx, pointer, index, value):
     return types.void(pointer, types.int64, value), codegen
 
 
+def _scopes(builder, own, others):
+    """Metadata that tells LLVM which array an access belongs to: none overlaps another."""
+    module = builder.module
+    domain = module.add_metadata(["numgrad arrays"])
+    scope = {k: module.add_metadata([f"array {k}", domain]) for k in (own, *others)}
+    return module.add_metadata([scope[own]]), module.add_metadata([scope[k] for k in others])
+
+
+@intrinsic(prefer_literal=True)
+def get_apart(typingctx, pointer, index, own, count):
+    """pointer[index], of array `own` among `count` (literals) that do not overlap."""
+
+    def codegen(context, builder, signature, args):
+        value = builder.load(builder.gep(args[0], [args[1]]))
+        others = [k for k in range(count.literal_value) if k != own.literal_value]
+        mine, theirs = _scopes(builder, own.literal_value, others)
+        value.set_metadata("alias.scope", mine)
+        value.set_metadata("noalias", theirs)
+        return context.data_model_manager[pointer.dtype].from_data(builder, value)
+
+    return pointer.dtype(pointer, index, own, count), codegen
+
+
+@intrinsic(prefer_literal=True)
+def put_apart(typingctx, pointer, index, value, own, count):
+    """pointer[index] = value, for array `own` among `count` (literals) that do not overlap."""
+
+    def codegen(context, builder, signature, args):
+        converted = context.cast(builder, args[2], value, pointer.dtype)
+        data = context.data_model_manager[pointer.dtype].as_data(builder, converted)
+        store = builder.store(data, builder.gep(args[0], [args[1]]))
+        others = [k for k in range(count.literal_value) if k != own.literal_value]
+        mine, theirs = _scopes(builder, own.literal_value, others)
+        store.set_metadata("alias.scope", mine)
+        store.set_metadata("noalias", theirs)
+        return context.get_dummy_value()
+
+    return types.void(pointer, index, value, own, count), codegen
+
+
+@intrinsic
+def convert(typingctx, value, dtype):
+    """A number as one of another dtype, as an array of that dtype would hold it."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[0], value, dtype.dtype)
+
+    return dtype.dtype(value, dtype), codegen
+
+
 @intrinsic
 def stack_buffer(typingctx, dtype, count):
     """A pointer to `count` (a literal) elements on the stack, 64-byte aligned."""

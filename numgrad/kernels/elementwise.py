@@ -906,14 +906,14 @@ def bitwise_not(x):
 
 @elementwise
 def left_shift(x, y):
-    """x · 2ʸ of integers"""
-    return x << y
+    """x · 2ʸ of integers; 0 where y is negative or beyond the number of bits"""
+    return where((y < 0) | (y > 63), 0, x << (y & 63))
 
 
 @elementwise
 def right_shift(x, y):
-    """⌊x / 2ʸ⌋ of integers"""
-    return x >> y
+    """⌊x / 2ʸ⌋ of integers; the sign (0 or -1) where y is negative or beyond the number of bits"""
+    return x >> where((y < 0) | (y > 63), 63, y)
 
 
 # ----------------------------------------------------------------- activations

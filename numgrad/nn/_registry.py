@@ -6,6 +6,8 @@ import weakref
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..autograd.tape import changes
+
 _MISSING = object()
 
 
@@ -31,10 +33,12 @@ class Registry(dict[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
+        changes.count += 1
         self._attributes()[name] = value
 
     def __delitem__(self, name: str) -> None:
         super().__delitem__(name)
+        changes.count += 1
         self._attributes().pop(name, None)
 
     def pop(self, name: str, default: Any = _MISSING) -> Any:

@@ -83,7 +83,7 @@ class StateDict:
             destination, prefix, keep_vars = (*args, destination, prefix, keep_vars)[:3]
         if destination is None:
             destination = OrderedDict()
-            destination._metadata = OrderedDict()  # type: ignore[attr-defined]
+            destination._metadata = OrderedDict()
         metadata = {"version": self._version}
         if hasattr(destination, "_metadata"):
             destination._metadata[prefix[:-1]] = metadata

@@ -110,28 +110,44 @@ class GELU(Module):
 
 
 class SiLU(_Inplace):
-    """x · σ(x), also called swish."""
+    """x · σ(x), also called swish.
+
+    >>> numgrad.nn.SiLU()(numgrad.tensor([-1., 2.]))
+    tensor([-0.2689,  1.7616])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.silu(input, self.inplace)
 
 
 class Mish(_Inplace):
-    """x · tanh(softplus(x)) (Misra, 2019)."""
+    """x · tanh(softplus(x)) (Misra, 2019).
+
+    >>> numgrad.nn.Mish()(numgrad.tensor([-1., 2.]))
+    tensor([-0.3034,  1.9440])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.mish(input, self.inplace)
 
 
 class SELU(_Inplace):
-    """ELU scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)."""
+    """ELU scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017).
+
+    >>> numgrad.nn.SELU()(numgrad.tensor([-1., 2.]))
+    tensor([-1.1113,  2.1014])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.selu(input, self.inplace)
 
 
 class ELU(_Inplace):
-    """x where x > 0, else alpha · (eˣ - 1)."""
+    """x where x > 0, else alpha · (eˣ - 1).
+
+    >>> numgrad.nn.ELU()(numgrad.tensor([-1., 2.]))
+    tensor([-0.6321,  2.0000])
+    """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -145,7 +161,11 @@ class ELU(_Inplace):
 
 
 class CELU(_Inplace):
-    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1))."""
+    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1)).
+
+    >>> numgrad.nn.CELU()(numgrad.tensor([-1., 2.])).shape
+    torch.Size([2])
+    """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -159,7 +179,11 @@ class CELU(_Inplace):
 
 
 class LeakyReLU(_Inplace):
-    """x where x > 0, else negative_slope · x."""
+    """x where x > 0, else negative_slope · x.
+
+    >>> numgrad.nn.LeakyReLU(0.1)(numgrad.tensor([-1., 2.]))
+    tensor([-0.1000,  2.0000])
+    """
 
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -176,6 +200,9 @@ class RReLU(_Inplace):
     """x where x > 0, else a · x: a is random in [lower, upper] while training, its mean after.
 
     Every element draws its own a (Xu et al., 2015).
+
+    >>> numgrad.nn.RReLU(0.25, 0.75).eval()(numgrad.tensor([-12., 2.]))
+    tensor([-6.,  2.])
     """
 
     def __init__(
@@ -193,7 +220,11 @@ class RReLU(_Inplace):
 
 
 class PReLU(Module):
-    """x where x > 0, else weight · x: one trained weight, or one a channel (He et al., 2015)."""
+    """x where x > 0, else weight · x: one trained weight, or one a channel (He et al., 2015).
+
+    >>> numgrad.nn.PReLU(init=0.5).weight.item()
+    0.5
+    """
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None
@@ -216,7 +247,11 @@ class PReLU(Module):
 
 
 class Threshold(_Inplace):
-    """x where x > threshold, else value."""
+    """x where x > threshold, else value.
+
+    >>> numgrad.nn.Threshold(0, 9)(numgrad.tensor([-1., 2.]))
+    tensor([9., 2.])
+    """
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__(inplace)
@@ -231,7 +266,11 @@ class Threshold(_Inplace):
 
 
 class Hardtanh(_Inplace):
-    """x clamped to [min_val, max_val]; `min_value` and `max_value` are their deprecated names."""
+    """x clamped to [min_val, max_val]; `min_value` and `max_value` are their deprecated names.
+
+    >>> numgrad.nn.Hardtanh()(numgrad.tensor([-1., 2.]))
+    tensor([-1.,  1.])
+    """
 
     def __init__(
         self,
@@ -269,7 +308,11 @@ def _warn_renamed(old: str, new: str) -> None:
 
 
 class ReLU6(Hardtanh):
-    """x clamped to [0, 6]."""
+    """x clamped to [0, 6].
+
+    >>> numgrad.nn.ReLU6()(numgrad.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__(0.0, 6.0, inplace)
@@ -279,7 +322,11 @@ class ReLU6(Hardtanh):
 
 
 class Hardsigmoid(_Inplace):
-    """min(max(x + 3, 0), 6) / 6."""
+    """min(max(x + 3, 0), 6) / 6.
+
+    >>> numgrad.nn.Hardsigmoid()(numgrad.tensor([-1., 2.]))
+    tensor([0.3333, 0.8333])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardsigmoid(input, self.inplace)
@@ -289,7 +336,11 @@ class Hardsigmoid(_Inplace):
 
 
 class Hardswish(_Inplace):
-    """x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019)."""
+    """x · min(max(x + 3, 0), 6) / 6 (Howard et al., 2019).
+
+    >>> numgrad.nn.Hardswish()(numgrad.tensor([-1., 2.]))
+    tensor([-0.3333,  1.6667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return F.hardswish(input, self.inplace)
@@ -308,28 +359,44 @@ class _Shrink(Module):
 
 
 class Hardshrink(_Shrink):
-    """0 where |x| ≤ lambd, else x."""
+    """0 where |x| ≤ lambd, else x.
+
+    >>> numgrad.nn.Hardshrink()(numgrad.tensor([-1., 0.2]))
+    tensor([-1.,  0.])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.hardshrink(input, self.lambd)
 
 
 class Softshrink(_Shrink):
-    """x moved towards 0 by lambd, and 0 within that distance."""
+    """x moved towards 0 by lambd, and 0 within that distance.
+
+    >>> numgrad.nn.Softshrink()(numgrad.tensor([-1., 0.2]))
+    tensor([-0.5000,  0.0000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.softshrink(input, self.lambd)
 
 
 class Tanhshrink(Module):
-    """x - tanh x."""
+    """x - tanh x.
+
+    >>> numgrad.nn.Tanhshrink()(numgrad.tensor([0., 1.]))
+    tensor([0.0000, 0.2384])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.tanhshrink(input)
 
 
 class Softplus(Module):
-    """ln(1 + e^(beta·x)) / beta; x itself where beta · x > threshold."""
+    """ln(1 + e^(beta·x)) / beta; x itself where beta · x > threshold.
+
+    >>> numgrad.nn.Softplus()(numgrad.zeros(1))
+    tensor([0.6931])
+    """
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
@@ -344,14 +411,22 @@ class Softplus(Module):
 
 
 class Softsign(Module):
-    """x / (1 + |x|)."""
+    """x / (1 + |x|).
+
+    >>> numgrad.nn.Softsign()(numgrad.tensor([-1., 2.]))
+    tensor([-0.5000,  0.6667])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.softsign(input)
 
 
 class LogSigmoid(Module):
-    """ln(1 / (1 + e⁻ˣ))."""
+    """ln(1 / (1 + e⁻ˣ)).
+
+    >>> numgrad.nn.LogSigmoid()(numgrad.zeros(1))
+    tensor([-0.6931])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.logsigmoid(input)
@@ -380,21 +455,33 @@ class Softmax(_AlongDim):
 
 
 class LogSoftmax(_AlongDim):
-    """The logarithm of the softmax along `dim`."""
+    """The logarithm of the softmax along `dim`.
+
+    >>> numgrad.nn.LogSoftmax(dim=0)(numgrad.zeros(2))
+    tensor([-0.6931, -0.6931])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.log_softmax(input, self.dim)
 
 
 class Softmin(_AlongDim):
-    """The softmax of -x along `dim`."""
+    """The softmax of -x along `dim`.
+
+    >>> numgrad.nn.Softmin(dim=0)(numgrad.zeros(2))
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         return ops.softmin(input, self.dim)
 
 
 class Softmax2d(Module):
-    """The softmax over the channels of (N, C, H, W) or (C, H, W)."""
+    """The softmax over the channels of (N, C, H, W) or (C, H, W).
+
+    >>> numgrad.nn.Softmax2d()(numgrad.zeros(2, 1, 1)).flatten()
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         if input.dim() not in (3, 4):
@@ -405,7 +492,11 @@ class Softmax2d(Module):
 
 
 class GLU(Module):
-    """a · σ(b) for the halves a, b of the input along `dim` (Dauphin et al., 2017)."""
+    """a · σ(b) for the halves a, b of the input along `dim` (Dauphin et al., 2017).
+
+    >>> numgrad.nn.GLU()(numgrad.tensor([1., 2., 0., 0.]))
+    tensor([0.5000, 1.0000])
+    """
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()

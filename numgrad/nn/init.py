@@ -51,7 +51,11 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
 
 @no_grad()
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal numbers with this mean and standard deviation."""
+    """Normal numbers with this mean and standard deviation.
+
+    >>> numgrad.nn.init.normal_(numgrad.empty(2), mean=3., std=0.)
+    tensor([3., 3.])
+    """
     return tensor.normal_(mean, std, generator=generator)
 
 
@@ -126,12 +130,20 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
 
 
 def ones_(tensor: Tensor) -> Tensor:
-    """Ones."""
+    """Ones.
+
+    >>> numgrad.nn.init.ones_(numgrad.empty(2))
+    tensor([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Zeros."""
+    """Zeros.
+
+    >>> numgrad.nn.init.zeros_(numgrad.empty(2))
+    tensor([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
@@ -150,7 +162,11 @@ def eye_(tensor: Tensor) -> Tensor:
 
 @no_grad()
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """Convolution kernels (3 to 5 dimensions) that keep as many of the channels as they can."""
+    """Convolution kernels (3 to 5 dimensions) that keep as many of the channels as they can.
+
+    >>> numgrad.nn.init.dirac_(numgrad.empty(2, 2, 3)).sum()
+    tensor(2.)
+    """
     if tensor.dim() not in (3, 4, 5):
         raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
     if tensor.shape[0] % groups:
@@ -193,7 +209,11 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010)."""
+    """Normal with standard deviation gain · √(2 / (fan_in + fan_out)) (Glorot & Bengio, 2010).
+
+    >>> numgrad.nn.init.xavier_normal_(numgrad.empty(2, 3)).shape
+    torch.Size([2, 3])
+    """
     std = gain * math.sqrt(2.0 / float(sum(_calculate_fan_in_and_fan_out(tensor))))
     return normal_(tensor, 0.0, std, generator)
 
@@ -218,6 +238,9 @@ def kaiming_uniform_(
 
     `mode`: "fan_in" keeps the variance forward, "fan_out" backward. `a`: the slope, for
     "leaky_relu".
+
+    >>> numgrad.nn.init.kaiming_uniform_(numgrad.empty(2, 3)).abs().max() <= 2 ** 0.5
+    tensor(True)
     """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     if std is None:
@@ -233,7 +256,11 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Normal with standard deviation gain / √fan (He et al., 2015); see `kaiming_uniform_`."""
+    """Normal with standard deviation gain / √fan (He et al., 2015); see `kaiming_uniform_`.
+
+    >>> numgrad.nn.init.kaiming_normal_(numgrad.empty(2, 3), nonlinearity='relu').shape
+    torch.Size([2, 3])
+    """
     std = _kaiming_std(tensor, a, mode, nonlinearity)
     return tensor if std is None else normal_(tensor, 0.0, std, generator)
 
@@ -264,7 +291,11 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
 
 @no_grad()
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
-    """Normal numbers; of each column of a matrix the part `sparsity` zero (Martens, 2010)."""
+    """Normal numbers; of each column of a matrix the part `sparsity` zero (Martens, 2010).
+
+    >>> (numgrad.nn.init.sparse_(numgrad.empty(4, 2), 0.5) == 0).sum()
+    tensor(4)
+    """
     if tensor.dim() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     rows, columns = tensor.shape

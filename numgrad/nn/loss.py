@@ -78,7 +78,11 @@ class MSELoss(Loss):
 
 
 class SmoothL1Loss(Loss):
-    """(x - y)² / (2 beta) where |x - y| < beta, else |x - y| - beta / 2."""
+    """(x - y)² / (2 beta) where |x - y| < beta, else |x - y| - beta / 2.
+
+    >>> numgrad.nn.SmoothL1Loss()(numgrad.zeros(2), numgrad.tensor([0.5, 3.]))
+    tensor(1.3125)
+    """
 
     def __init__(
         self,
@@ -95,7 +99,11 @@ class SmoothL1Loss(Loss):
 
 
 class HuberLoss(Loss):
-    """(x - y)² / 2 where |x - y| < delta, else delta · (|x - y| - delta / 2)."""
+    """(x - y)² / 2 where |x - y| < delta, else delta · (|x - y| - delta / 2).
+
+    >>> numgrad.nn.HuberLoss()(numgrad.zeros(2), numgrad.tensor([0.5, 3.]))
+    tensor(1.3125)
+    """
 
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
@@ -142,7 +150,11 @@ class CrossEntropyLoss(WeightedLoss):
 
 
 class NLLLoss(WeightedLoss):
-    """-x_y for log-probabilities x (N, C, …) or (C) and class numbers y (N, …)."""
+    """-x_y for log-probabilities x (N, C, …) or (C) and class numbers y (N, …).
+
+    >>> numgrad.nn.NLLLoss()(numgrad.tensor([[-1., -2.]]), numgrad.tensor([1]))
+    tensor(2.)
+    """
 
     def __init__(
         self,
@@ -212,6 +224,9 @@ class KLDivLoss(Loss):
     """y · (ln y - x) for log-probabilities x and probabilities y (their logarithms: `log_target`).
 
     The reduction "batchmean" divides the sum by the batch's size, as the mathematics have it.
+
+    >>> numgrad.nn.KLDivLoss(reduction='batchmean')(numgrad.zeros(1, 2), numgrad.ones(1, 2))
+    tensor(0.)
     """
 
     def __init__(
@@ -232,6 +247,9 @@ class PoissonNLLLoss(Loss):
     """eˣ - y · x for the logarithm x of a rate (x - y ln(x + eps) with `log_input=False`).
 
     `full` adds Stirling's approximation of ln y!.
+
+    >>> numgrad.nn.PoissonNLLLoss()(numgrad.zeros(2), numgrad.ones(2))
+    tensor(1.)
     """
 
     def __init__(
@@ -260,7 +278,11 @@ class PoissonNLLLoss(Loss):
 
 
 class GaussianNLLLoss(Loss):
-    """(ln v + (x - y)² / v) / 2 for a variance v, at least eps; `full` adds ln(2π) / 2."""
+    """(ln v + (x - y)² / v) / 2 for a variance v, at least eps; `full` adds ln(2π) / 2.
+
+    >>> numgrad.nn.GaussianNLLLoss()(numgrad.zeros(2), numgrad.ones(2), numgrad.ones(2))
+    tensor(0.5000)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean") -> None:
         super().__init__(reduction=reduction)

@@ -23,7 +23,11 @@ __all__ = [
 
 
 class HingeEmbeddingLoss(Loss):
-    """x where the target is 1, max(0, margin - x) where it is -1."""
+    """x where the target is 1, max(0, margin - x) where it is -1.
+
+    >>> numgrad.nn.HingeEmbeddingLoss()(numgrad.tensor([0.5, 2.]), numgrad.tensor([1., -1.]))
+    tensor(0.2500)
+    """
 
     def __init__(
         self,
@@ -40,7 +44,11 @@ class HingeEmbeddingLoss(Loss):
 
 
 class MarginRankingLoss(Loss):
-    """max(0, -y · (x₁ - x₂) + margin): x₁ is to rank above x₂ where the target y is 1."""
+    """max(0, -y · (x₁ - x₂) + margin): x₁ is to rank above x₂ where the target y is 1.
+
+    >>> numgrad.nn.MarginRankingLoss()(numgrad.zeros(1), numgrad.ones(1), numgrad.ones(1))
+    tensor(1.)
+    """
 
     def __init__(
         self,
@@ -59,7 +67,11 @@ class MarginRankingLoss(Loss):
 
 
 class CosineEmbeddingLoss(Loss):
-    """1 - cos(x₁, x₂) where the target is 1, max(0, cos(x₁, x₂) - margin) where it is -1."""
+    """1 - cos(x₁, x₂) where the target is 1, max(0, cos(x₁, x₂) - margin) where it is -1.
+
+    >>> numgrad.nn.CosineEmbeddingLoss()(numgrad.ones(1, 2), numgrad.ones(1, 2), numgrad.tensor([-1.]))
+    tensor(1.)
+    """
 
     def __init__(
         self,
@@ -78,14 +90,22 @@ class CosineEmbeddingLoss(Loss):
 
 
 class SoftMarginLoss(Loss):
-    """ln(1 + e^(-y·x)) for targets y of 1 and -1."""
+    """ln(1 + e^(-y·x)) for targets y of 1 and -1.
+
+    >>> numgrad.nn.SoftMarginLoss()(numgrad.zeros(2), numgrad.ones(2))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(WeightedLoss):
-    """Binary cross-entropy of the logits of each class (N, C), averaged over the classes."""
+    """Binary cross-entropy of the logits of each class (N, C), averaged over the classes.
+
+    >>> numgrad.nn.MultiLabelSoftMarginLoss()(numgrad.zeros(1, 2), numgrad.ones(1, 2))
+    tensor(0.6931)
+    """
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         return F.multilabel_soft_margin_loss(
@@ -94,7 +114,11 @@ class MultiLabelSoftMarginLoss(WeightedLoss):
 
 
 class MultiMarginLoss(WeightedLoss):
-    """Σⱼ max(0, margin - x_y + xⱼ)ᵖ / C over the classes j ≠ y, for scores (N, C) or (C)."""
+    """Σⱼ max(0, margin - x_y + xⱼ)ᵖ / C over the classes j ≠ y, for scores (N, C) or (C).
+
+    >>> numgrad.nn.MultiMarginLoss()(numgrad.tensor([[0.2, 0.8]]), numgrad.tensor([1]))
+    tensor(0.2000)
+    """
 
     def __init__(
         self,
@@ -131,6 +155,9 @@ class TripletMarginLoss(Loss):
     """max(0, d(a, p) - d(a, n) + margin) with the p-norm as the distance d.
 
     `swap`: the distance of positive and negative counts where it is the smaller one.
+
+    >>> numgrad.nn.TripletMarginLoss()(numgrad.zeros(1, 2), numgrad.zeros(1, 2), numgrad.full((1, 2), 9.))
+    tensor(0.)
     """
 
     def __init__(
@@ -167,7 +194,11 @@ class TripletMarginLoss(Loss):
 
 
 class TripletMarginWithDistanceLoss(Loss):
-    """`TripletMarginLoss` with a distance of one's own, by default the Euclidean one."""
+    """`TripletMarginLoss` with a distance of one's own, by default the Euclidean one.
+
+    >>> numgrad.nn.TripletMarginWithDistanceLoss()(numgrad.zeros(1, 2), numgrad.zeros(1, 2), numgrad.full((1, 2), 9.))
+    tensor(0.)
+    """
 
     def __init__(
         self,

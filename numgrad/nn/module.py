@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from .. import ops
 from ..autograd.grad_mode import no_grad
+from ..autograd.tape import Holding, changes
 from ..dtypes import dtype as dtype_class
 from ..tensor import RemovableHandle, Tensor
 from ._hooks import FLAGS as CALL_FLAGS
@@ -66,6 +67,20 @@ class Module(HookedCall, StateDict):
         own["_non_persistent_buffers_set"] = set()
         for name in _HOOKS:
             own[name] = OrderedDict()
+
+    def __reached__(self) -> Holding:
+        """What a compiled program that runs this module depends on."""
+        own = self.__dict__
+        held = [value for value in own.values() if isinstance(value, (Tensor, Module))]
+        state = []
+        for name, value in own.items():
+            if isinstance(value, OrderedDict):  # hooks
+                state.append((name, *map(id, value.values())))
+            elif isinstance(value, (bool, int, float, str, tuple, type(None))):
+                state.append((name, value))
+            elif name not in _REGISTRIES:
+                state.append((name, id(value)))
+        return Holding(held, tuple(state))
 
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass defines it."""
@@ -176,6 +191,7 @@ class Module(HookedCall, StateDict):
             own[name] = Registry(self, value)
         else:
             super().__setattr__(name, value)
+        changes.count += 1
 
     def _set_buffer(self, name: str, value: Any) -> None:
         if value is not None and not isinstance(value, Tensor):
@@ -205,10 +221,11 @@ class Module(HookedCall, StateDict):
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
+        changes.count += 1
         for registry in _REGISTRIES:
             held = self.__dict__.get(registry, ())
             if name in held:
-                del held[name]  # type: ignore[attr-defined]
+                del held[name]
                 self._non_persistent_buffers_set.discard(name)
                 return
         super().__delattr__(name)

@@ -269,12 +269,20 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Each channel of (N, C, H, W) normalised over batch and positions; see `BatchNorm1d`."""
+    """Each channel of (N, C, H, W) normalised over batch and positions; see `BatchNorm1d`.
+
+    >>> numgrad.nn.BatchNorm2d(3)(numgrad.rand(2, 3, 4, 4)).shape
+    torch.Size([2, 3, 4, 4])
+    """
 
     _ranks = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Each channel of (N, C, D, H, W) normalised over batch and positions; see `BatchNorm1d`."""
+    """Each channel of (N, C, D, H, W) normalised over batch and positions; see `BatchNorm1d`.
+
+    >>> numgrad.nn.BatchNorm3d(3)(numgrad.rand(2, 3, 4, 4, 4)).shape
+    torch.Size([2, 3, 4, 4, 4])
+    """
 
     _ranks = (5,)

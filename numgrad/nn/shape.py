@@ -99,13 +99,23 @@ class ConstantPad1d(_ConstantPad):
 
 
 class ConstantPad2d(_ConstantPad):
-    """Room around the last two dimensions (left, right, top, bottom), filled with `value`."""
+    """Room around the last two dimensions (left, right, top, bottom), filled with `value`.
+
+    >>> numgrad.nn.ConstantPad2d(1, 7.)(numgrad.zeros(1, 1, 1))
+    tensor([[[7., 7., 7.],
+             [7., 0., 7.],
+             [7., 7., 7.]]])
+    """
 
     _dims = 2
 
 
 class ConstantPad3d(_ConstantPad):
-    """Room around the last three dimensions, filled with `value`."""
+    """Room around the last three dimensions, filled with `value`.
+
+    >>> numgrad.nn.ConstantPad3d(1, 7.)(numgrad.zeros(1, 1, 1, 1)).shape
+    torch.Size([1, 3, 3, 3])
+    """
 
     _dims = 3
 
@@ -127,12 +137,20 @@ class ZeroPad1d(_ZeroPad):
 
 
 class ZeroPad2d(_ZeroPad):
-    """Zeros around the last two dimensions (left, right, top, bottom)."""
+    """Zeros around the last two dimensions (left, right, top, bottom).
+
+    >>> numgrad.nn.ZeroPad2d(1)(numgrad.ones(1, 1, 1)).sum()
+    tensor(1.)
+    """
 
     _dims = 2
 
 
 class ZeroPad3d(_ZeroPad):
-    """Zeros around the last three dimensions."""
+    """Zeros around the last three dimensions.
+
+    >>> numgrad.nn.ZeroPad3d(1)(numgrad.ones(1, 1, 1, 1)).shape
+    torch.Size([1, 3, 3, 3])
+    """
 
     _dims = 3

@@ -9,11 +9,12 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import device as devices
+import numgrad.device as devices
+
 from ..autograd import tape
 from ..autograd.tape import Node, Variable, mode, needs_grad, record, refresh, unpack, wrap
 from ..device import cpu
@@ -30,8 +31,12 @@ from ..dtypes import (
 from ..kernels import elementwise as table
 from ..kernels._elementwise import Elementwise
 
-Tensor = Variable
+if TYPE_CHECKING:
+    from ..tensor import Tensor  # what the operations return, for editors and type checkers
+else:
+    Tensor = Variable
 
+Operation = Callable[..., Tensor]
 _ndarray = np.ndarray
 _launch, _empty = cpu.launch, cpu.empty
 
@@ -57,6 +62,12 @@ def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int | N
         _launch(kernel, dtype, n, arguments, n if work is None else work)
     else:
         devices.of(first).launch(kernel, dtype, n, arguments, n if work is None else work)
+
+
+def check(flag: Any, index: int, function: Callable, *arguments: Any) -> None:
+    """After a launch: call `function(*arguments)`, which raises, if it set element `index` of
+    `flag`. A compiled program makes the same check."""
+    devices.of(flag).check(flag, index, function, *arguments)
 
 
 def dense(data: Any) -> Any:
@@ -90,6 +101,8 @@ _numbers: dict[tuple, np.ndarray] = {}
 
 def number(value: Any, dtype: np.dtype) -> np.ndarray:
     """A read-only 0-d array with this value, kept for the next time."""
+    if type(value) is not float and cpu.recorder is not None and hasattr(value, "origin"):
+        return cpu.recorder.number(value, dtype)
     key = (value, dtype)
     array = _numbers.get(key)
     if array is None or value == 0:  # 0.0 and -0.0 are the same key
@@ -282,7 +295,7 @@ def type_name(dtype: np.dtype) -> str:
     return _TYPE_NAMES[dtype.name]
 
 
-def inplace(operation: Callable, name: str | None = None) -> Callable:
+def inplace(operation: Callable, name: str | None = None) -> Operation:
     """The in-place form of an operation: `add_` from `add`."""
     name = name or operation.__name__ + "_"
 
@@ -384,7 +397,9 @@ def derive(derivative: Elementwise, values: list, shape: tuple) -> Any:
     return wrap(out)
 
 
-def unary(kernel: Elementwise, name: str, *, floating: bool = False, integers: Any = None) -> Any:
+def unary(
+    kernel: Elementwise, name: str, *, floating: bool = False, integers: Any = None
+) -> Operation:
     """The function on tensors of a kernel with one input.
 
     With `floating`, integers are computed in the default float dtype; `integers` is a kernel that
@@ -392,6 +407,7 @@ def unary(kernel: Elementwise, name: str, *, floating: bool = False, integers: A
     """
     node = node_name(name)
     result_type = kernel.dtypes[-1]
+    derivative: Any  # None, or a kernel
     ((input_name, derivative),) = kernel.derivatives.items() or (("", None),)
     if derivative is not None:
         saved_names = [n for n in derivative.inputs if n != "grad"]
@@ -451,7 +467,9 @@ def _no_bool(name: str) -> None:
     raise RuntimeError(f'"{name}" not implemented for \'Bool\'')
 
 
-def nary(kernel: Elementwise, name: str, *, floating: bool = False, result: Any = None) -> Any:
+def nary(
+    kernel: Elementwise, name: str, *, floating: bool = False, result: Any = None
+) -> Operation:
     """The function on tensors and numbers of a kernel with any number of inputs."""
     node = node_name(name)
     count = len(kernel.inputs)
@@ -555,9 +573,9 @@ def _to_one_device(arrays: list, tensors: list) -> list:
     return arrays
 
 
-def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Any:
+def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Operation:
     """The function on tensors and numbers of a kernel with two inputs, with `out`."""
-    general = nary(kernel, name, floating=floating)
+    general: Any = nary(kernel, name, floating=floating)
     result_type = kernel.dtypes[-1]
 
     def operation(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -676,6 +694,7 @@ __all__ = [
     "binary",
     "broadcast_shapes",
     "cast",
+    "check",
     "check_same_device",
     "check_tensor",
     "copy_array",

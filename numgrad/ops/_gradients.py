@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd import engine
 from ..autograd.tape import Variable
+from ..device import cpu
 from ._core import cast, copy_array, dense, wrap
 from .creation import ones_like
 from .elementwise import add
@@ -23,7 +24,7 @@ def own(grad: Any) -> Any:
         or grad._node is not None
         or data.base is not None
         or not data.flags.c_contiguous
-        or sys.getrefcount(data) > _HELD_BY_TENSOR
+        or sys.getrefcount(data) > _HELD_BY_TENSOR + (cpu.recorder is not None)
     ):
         return wrap(copy_array(data, data.dtype))
     return grad

@@ -16,6 +16,14 @@ from .views import expand, reshape
 Kernels = tuple[Any, Any]
 
 
+def numpy_names(function: str, dim: Any, keepdim: bool, names: dict) -> tuple[Any, bool]:
+    """dim and keepdim, which PyTorch also takes under NumPy's names: axis and keepdims."""
+    dim, keepdim = names.pop("axis", dim), names.pop("keepdims", keepdim)
+    if names:
+        raise TypeError(f"{function}() got an unexpected keyword argument '{next(iter(names))}'")
+    return dim, keepdim
+
+
 def axes_of(dim: Any, ndim: int) -> tuple:
     """The dimensions that `dim` (a number, several, or None for all) stands for, in order."""
     if dim is None:

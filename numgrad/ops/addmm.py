@@ -20,7 +20,6 @@ from ._core import (
     type_name,
     unpack,
     wrap,
-    write_out,
 )
 from ._products import (
     c_name,
@@ -37,6 +36,7 @@ from ._products import (
     product,
     wanted,
 )
+from ._results import given
 from .elementwise import add, mul
 from .views import expand, permute, reshape, unsqueeze
 
@@ -181,7 +181,7 @@ def addr(
         result = mul(result, alpha)
     if beta != 0:
         result = add(result, input if beta == 1 else mul(input, beta))
-    return result if out is None else write_out(out, result)
+    return given(result, out, "AddrBackward0")
 
 
 def baddbmm(

@@ -28,6 +28,7 @@ from ._core import (
     write_out,
 )
 from ._place import BITS, product
+from ._results import given
 from .creation import fill_array
 from .slices import take_slices
 from .views import as_size_or_minus, clone, diagonal, permute, reshape, scatter_view, slice_dim
@@ -64,7 +65,7 @@ def _triu_backward(node: Any, grad: Any) -> Any:
     return _triangle(grad, node.context, 0.0, "triu")
 
 
-def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
+def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The lower triangles of the last two dimensions, zeros above the diagonal.
 
     >>> numgrad.tril(numgrad.ones(2, 3))
@@ -75,7 +76,7 @@ def tril(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
     return result if out is None else write_out(out, result)
 
 
-def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
+def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """The upper triangles of the last two dimensions, zeros below the diagonal.
 
     >>> numgrad.triu(numgrad.ones(2, 3), diagonal=1)
@@ -99,7 +100,7 @@ def _triangle_indices(row: int, col: int, offset: int, kind: Any, name: str) -> 
 
 def tril_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None
-) -> Any:
+) -> Tensor:
     """The indices of a lower triangle: a row of row numbers, one of column numbers.
 
     >>> numgrad.tril_indices(2, 2)
@@ -111,7 +112,7 @@ def tril_indices(
 
 def triu_indices(
     row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None
-) -> Any:
+) -> Tensor:
     """The indices of an upper triangle: a row of row numbers, one of column numbers.
 
     >>> numgrad.triu_indices(2, 2)
@@ -121,7 +122,7 @@ def triu_indices(
     return _triangle_indices(row, col, offset, dtype, "triu_indices")
 
 
-def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
+def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tensor:
     """A matrix with the given diagonal, or the diagonal of a matrix.
 
     >>> numgrad.diag(numgrad.tensor([1, 2]))
@@ -132,7 +133,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
     if ndim == 1:
         result = diag_embed(input, diagonal)
     elif ndim == 2:
-        result = clone(_diagonal(input, diagonal))
+        result = given(clone(_diagonal(input, diagonal)), None, "DiagonalBackward0_copy")
     else:
         raise RuntimeError(f"diag(): Supports 1D or 2D tensors. Got {ndim}D")
     return result if out is None else write_out(out, result)
@@ -141,7 +142,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Any:
 _diagonal = diagonal
 
 
-def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices in dimensions `dim1` and `dim2` whose diagonals are the input's last dimension.
 
     >>> numgrad.diag_embed(numgrad.tensor([[1, 2]]))
@@ -158,18 +159,23 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     size = shape[-1] + abs(offset)
     rest = iter(shape[:-1])
     whole = tuple([size if k in (a, b) else next(rest) for k in range(ndim)])
-    return scatter_view(input, whole, diagonal, (offset, a, b))
+    return scatter_view(input, whole, diagonal, (offset, a, b), "DiagEmbedBackward0")
 
 
 def diagflat(input: Tensor, offset: int = 0) -> Any:
-    """A matrix with all elements of the input, in order, on a diagonal."""
+    """A matrix with all elements of the input, in order, on a diagonal.
+
+    >>> numgrad.diagflat(numgrad.tensor([[1, 2]]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     return diag_embed(reshape(input, (-1,)), offset)
 
 
 # ------------------------------------------------------------------------ flips, rolls
 
 
-def flip(input: Tensor, *dims: Any) -> Any:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Any:
     """The elements in reverse order along dimensions; a copy.
 
     >>> numgrad.flip(numgrad.tensor([[1, 2], [3, 4]]), (0, 1))
@@ -177,7 +183,8 @@ def flip(input: Tensor, *dims: Any) -> Any:
             [2, 1]])
     """
     data = check_tensor(input, "flip", "input")._data
-    axes = tuple([normalize_dim(d, data.ndim) for d in as_size_or_minus(dims)])
+    listed = as_size_or_minus(axes if dims is None else (dims,))
+    axes = tuple([normalize_dim(d, data.ndim) for d in listed])
     for axis in axes:
         if axes.count(axis) > 1:
             raise RuntimeError(f"dim {axis} appears multiple times in the list of dims")
@@ -192,20 +199,28 @@ def _flip_backward(node: Any, grad: Any) -> Any:
 
 
 def fliplr(input: Tensor) -> Any:
-    """The columns in reverse order: `flip` of dimension 1."""
+    """The columns in reverse order: `flip` of dimension 1.
+
+    >>> numgrad.fliplr(numgrad.tensor([[1, 2]]))
+    tensor([[2, 1]])
+    """
     if input._data.ndim < 2:
         raise RuntimeError("Input must be >= 2-d.")
     return flip(input, (1,))
 
 
 def flipud(input: Tensor) -> Any:
-    """The rows in reverse order: `flip` of dimension 0."""
+    """The rows in reverse order: `flip` of dimension 0.
+
+    >>> numgrad.flipud(numgrad.tensor([1, 2]))
+    tensor([2, 1])
+    """
     if input._data.ndim < 1:
         raise RuntimeError("Input must be >= 1-d.")
     return flip(input, (0,))
 
 
-def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
+def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """The tensor turned k times by 90° in the plane of two dimensions; a copy.
 
     >>> numgrad.rot90(numgrad.tensor([[1, 2], [3, 4]]))
@@ -232,7 +247,7 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Any:
     return permute(flip(input, (a,)), order) if k == 3 else clone(input)
 
 
-def roll(input: Tensor, shifts: Any, dims: Any = None) -> Any:
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """The elements moved along dimensions; those that leave at the end come back at the start.
 
     Without `dims` the flattened tensor is rolled.
@@ -246,7 +261,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Any:
     if not moves:
         raise RuntimeError("`shifts` required")
     if not axes and len(moves) == 1:
-        return reshape(_rolled(reshape(input, (-1,)), moves, (0,)), data.shape)
+        rolled = _rolled(reshape(input, (-1,)), moves, (0,))
+        return given(reshape(rolled, data.shape), None, "RollBackward0")
     if len(moves) != len(axes):
         raise RuntimeError(
             f"shifts and dimensions must align. shifts: {len(moves)}, dims:{len(axes)}"
@@ -291,7 +307,7 @@ def _roll_backward(node: Any, grad: Any) -> Any:
 
 def repeat_interleave(
     input: Tensor, repeats: Any = None, dim: int | None = None, *, output_size: int | None = None
-) -> Any:
+) -> Tensor:
     """Every element (along `dim`; of the flattened tensor without it) repeated in place.
 
     `repeats` is a number or a vector with a number for each. With one argument, a vector of
@@ -340,7 +356,7 @@ def _repeated_positions(repeats: Any, count: int, output_size: int | None) -> An
 
 def pad(
     input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Any:
+) -> Tensor:
     """Elements added before and after the last dimensions: `pad` is (left, right, top, bottom ...).
 
     Negative numbers crop. `mode` "constant" fills with `value` (0 by default), "reflect" mirrors

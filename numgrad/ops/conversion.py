@@ -22,7 +22,7 @@ from .creation import fill_array
 from .views import clone, expand
 
 
-def to_device(tensor: Any, target: device) -> Any:
+def to_device(tensor: Any, target: device) -> Tensor:
     """A copy of the tensor on another device (itself if it is there)."""
     if target.type == "cpu":
         return tensor if tensor.device.type == "cpu" else tensor._data.device_module.to_host(tensor)
@@ -35,7 +35,7 @@ def to_device(tensor: Any, target: device) -> Any:
     raise RuntimeError(f"numgrad has no device of type {target.type!r}: its devices are cpu, cuda")
 
 
-def to(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """The tensor with another dtype and/or device: `to(dtype)`, `to(device)`, `to(other)`.
 
     >>> numgrad.tensor([1, 2]).to(numgrad.float32)
@@ -52,7 +52,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         if isinstance(value, dtype):
             wanted = value
         elif isinstance(value, Tensor):
-            wanted, where = value.dtype, value.device  # type: ignore[attr-defined]
+            wanted, where = value.dtype, value.device
         elif isinstance(value, (device, str)) or (
             isinstance(value, int) and not isinstance(value, bool)
         ):
@@ -67,7 +67,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Any:
     result = self
     if where is not None:
         target = device(where)
-        if target.type != "cpu" or self.device.type != "cpu":  # type: ignore[attr-defined]
+        if target.type != "cpu" or self.device.type != "cpu":
             result = to_device(result, target)
     if wanted is not None:
         result = cast(result, as_numpy_dtype(wanted))
@@ -76,7 +76,7 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Any:
     return result
 
 
-def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Any:
+def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:
     """Copy the elements of `src` (broadcast, converted) into this tensor."""
     check_tensor(src, "copy_", "other")
     tape.check_inplace(self)
@@ -102,7 +102,7 @@ def _copy_backward(node: Any, grad: Any) -> Any:
     return cast(grad, node.context)
 
 
-def fill_(self: Tensor, value: Any) -> Any:
+def fill_(self: Tensor, value: Any) -> Tensor:
     """Set every element to a number (or to a 0-d tensor).
 
     >>> numgrad.empty(2).fill_(3)
@@ -126,11 +126,15 @@ def fill_(self: Tensor, value: Any) -> Any:
     return self
 
 
-def zero_(self: Tensor) -> Any:
+def zero_(self: Tensor) -> Tensor:
     """Set every element to zero."""
     return fill_(self, 0)
 
 
 def fill(input: Tensor, value: Any) -> Any:
-    """A tensor of the same shape, every element `value`."""
+    """A tensor of the same shape, every element `value`.
+
+    >>> numgrad.fill(numgrad.zeros(2), 7)
+    tensor([7., 7.])
+    """
     return fill_(clone(input), value)

@@ -26,7 +26,7 @@ from ._place import WIDE
 from .creation import fill_array
 
 
-def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Any:
+def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each of 0, 1, 2 ... occurs in a vector, or the sum of its weights.
 
     >>> numgrad.bincount(numgrad.tensor([0, 2, 2]))
@@ -172,7 +172,7 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """Where values belong in a sorted vector, or in the matching rows of sorted rows.
 
     Before elements that are equal (`side="left"`, the default) or behind them (`side="right"`).
@@ -260,7 +260,7 @@ def bucketize(
     out_int32: bool = False,
     right: bool = False,
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """The number of the bucket between sorted boundaries that each value falls into.
 
     >>> numgrad.bucketize(numgrad.tensor([3, 6, 9]), numgrad.tensor([1, 3, 5, 7, 9]))

@@ -21,7 +21,17 @@ from ..dtypes import (
     get_default_dtype,
 )
 from ..kernels import elementwise as table
-from ._core import Tensor, cast, copy_array, is_number, launch, number, number_dtype, wrap
+from ._core import (
+    Tensor,
+    cast,
+    check_tensor,
+    copy_array,
+    is_number,
+    launch,
+    number,
+    number_dtype,
+    wrap,
+)
 
 
 def _place(data: np.ndarray, where: Any, requires_grad: builtins.bool) -> Any:
@@ -125,7 +135,7 @@ def tensor(
     device: Any = None,
     requires_grad: builtins.bool = False,
     pin_memory: builtins.bool = False,
-) -> Any:
+) -> Tensor:
     """A new tensor with a copy of the data: a number, nested sequences, a NumPy array.
 
     Python ints become int64, floats the default dtype (float32), bools bool.
@@ -155,8 +165,21 @@ def tensor(
             if wanted.kind == "f" and array.dtype.kind == "f" and not isinstance(data, np.ndarray):
                 array = np.array(_leaves(data), wanted).reshape(array.shape)  # not by float32
             else:
+                if not isinstance(data, np.ndarray):
+                    _check_fits(array, wanted)
                 array = array.astype(wanted)
     return _place(array, device, requires_grad)
+
+
+def _check_fits(array: np.ndarray, wanted: np.dtype) -> None:
+    """Python numbers that an integer type cannot hold raise, -255 … -1 as uint8 excepted."""
+    if wanted.kind in "iu" and array.size:
+        high = np.iinfo(wanted).max
+        low = -high if wanted.kind == "u" else -high - 1
+        if array.min() < low or array.max() > high:
+            raise RuntimeError(
+                f"value cannot be converted to type {wanted.name} without overflow"
+            )
 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
@@ -167,7 +190,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
     """
     if isinstance(data, Tensor):
         result = data if dtype is None else cast(data, as_numpy_dtype(dtype))
-        return result if device is None else result.to(device)  # type: ignore[attr-defined]
+        return result if device is None else result.to(device)
     if isinstance(data, np.ndarray):
         result = from_numpy(data)
         result = result if dtype is None else cast(result, as_numpy_dtype(dtype))
@@ -178,7 +201,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
 asarray = as_tensor
 
 
-def from_numpy(ndarray: np.ndarray) -> Any:
+def from_numpy(ndarray: np.ndarray) -> Tensor:
     """A tensor on the memory of a NumPy array: writing to one changes the other.
 
     >>> a = np.zeros(2, dtype=np.float32)
@@ -213,12 +236,20 @@ def from_numpy(ndarray: np.ndarray) -> Any:
 
 
 def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Any:
-    """A 0-d tensor; a float by default."""
+    """A 0-d tensor; a float by default.
+
+    >>> numgrad.scalar_tensor(3)
+    tensor(3.)
+    """
     return full((), s, dtype=dtype or get_default_dtype(), device=device)
 
 
-def as_size(args: Any, function: str = "size") -> tuple:
-    """A shape given as `f(2, 3)` or `f((2, 3))`, checked."""
+def as_size(args: Any, function: str = "size", size: Any = None) -> tuple:
+    """A shape given as `f(2, 3)`, `f((2, 3))` or `f(size=(2, 3))`, checked."""
+    if size is not None:
+        args = (size,)
+    elif not args:
+        raise TypeError(f'{function}() missing 1 required positional arguments: "size"')
     if len(args) == 1 and not is_number(args[0]) and not isinstance(args[0], Tensor):
         args = args[0]
     try:
@@ -231,7 +262,9 @@ def as_size(args: Any, function: str = "size") -> tuple:
     for n in shape:
         if n < 0:
             raise RuntimeError(
-                f"Trying to create tensor with negative dimension {n}: {list(shape)}"
+                f"{function}: Dimension size must be non-negative."
+                if function == "zeros"
+                else f"Trying to create tensor with negative dimension {n}: {list(shape)}"
             )
     return shape
 
@@ -246,28 +279,33 @@ def fill_array(data: Any, value: Any) -> None:
 
 
 def empty(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
     pin_memory: builtins.bool = False,
+    memory_format: Any = None,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor with memory that is not initialised.
 
     >>> numgrad.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    return _place(_new(as_size(size, "empty"), dtype), device, requires_grad)
+    return _place(_new(as_size(sizes, "empty", size), dtype), device, requires_grad)
 
 
 def zeros(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor of zeros.
 
     >>> numgrad.zeros(2, 3)
@@ -275,22 +313,24 @@ def zeros(
             [0., 0., 0.]])
     """
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
-    return _into(out, _place(np.zeros(as_size(size, "zeros"), wanted), device, requires_grad))
+    return _into(out, _place(np.zeros(as_size(sizes, "zeros", size), wanted), device, requires_grad))
 
 
 def ones(
-    *size: Any,
+    *sizes: Any,
+    size: Any = None,
     dtype: dtype | None = None,
+    layout: Any = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor of ones.
 
     >>> numgrad.ones(2, dtype=numgrad.int64)
     tensor([1, 1])
     """
-    data = _new(as_size(size, "ones"), dtype)
+    data = _new(as_size(sizes, "ones", size), dtype)
     fill_array(data, 1)
     return _into(out, _place(data, device, requires_grad))
 
@@ -311,7 +351,7 @@ def full(
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """A tensor of this size, every element `fill_value`.
 
     >>> numgrad.full((2,), 3.5)
@@ -319,17 +359,23 @@ def full(
     """
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()  # type: ignore[attr-defined]
+    if hasattr(size, "__index__"):
+        raise TypeError(
+            "full(): argument 'size' (position 1) must be tuple of ints, not "
+            f"{type(size).__name__}"
+        )
     data = _new(as_size((size,), "full"), dtype or FROM_NUMPY[number_dtype(fill_value)])
     fill_array(data, fill_value)
     return _into(out, _place(data, device, requires_grad))
 
 
 def _like(
-    input: Tensor, dtype: Any, device: Any, requires_grad: builtins.bool, value: Any
+    function: str, input: Tensor, dtype: Any, device: Any, requires_grad: builtins.bool, value: Any
 ) -> Any:
-    source = input._data
-    wanted = as_numpy_dtype(dtype) if dtype else source.dtype
     from . import _core
+
+    source = check_tensor(input, function, "input")._data
+    wanted = as_numpy_dtype(dtype) if dtype else source.dtype
 
     where = device if device is not None else None
     data = _core.empty(source.shape, wanted, source if where is None else None)
@@ -349,8 +395,12 @@ def empty_like(
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
 ) -> Any:
-    """`empty` with the shape, dtype and device of `input`."""
-    return _like(input, dtype, device, requires_grad, None)
+    """`empty` with the shape, dtype and device of `input`.
+
+    >>> numgrad.empty_like(numgrad.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
+    return _like("empty_like", input, dtype, device, requires_grad, None)
 
 
 def zeros_like(
@@ -360,13 +410,13 @@ def zeros_like(
     device: Any = None,
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Tensor:
     """`zeros` with the shape, dtype and device of `input`.
 
     >>> numgrad.zeros_like(numgrad.tensor([1, 2]))
     tensor([0, 0])
     """
-    return _like(input, dtype, device, requires_grad, 0)
+    return _like("zeros_like", input, dtype, device, requires_grad, 0)
 
 
 def ones_like(
@@ -376,13 +426,13 @@ def ones_like(
     device: Any = None,
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Tensor:
     """`ones` with the shape, dtype and device of `input`.
 
     >>> numgrad.ones_like(numgrad.tensor([1., 2.]))
     tensor([1., 1.])
     """
-    return _like(input, dtype, device, requires_grad, 1)
+    return _like("ones_like", input, dtype, device, requires_grad, 1)
 
 
 def full_like(
@@ -393,13 +443,13 @@ def full_like(
     device: Any = None,
     requires_grad: builtins.bool = False,
     memory_format: Any = None,
-) -> Any:
+) -> Tensor:
     """`full` with the shape, dtype and device of `input`.
 
     >>> numgrad.full_like(numgrad.tensor([1, 2]), 7)
     tensor([7, 7])
     """
-    return _like(input, dtype, device, requires_grad, fill_value)
+    return _like("full_like", input, dtype, device, requires_grad, fill_value)
 
 
 def eye(
@@ -409,7 +459,7 @@ def eye(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
-) -> Any:
+) -> Tensor:
     """Ones on the diagonal, zeros elsewhere.
 
     >>> numgrad.eye(2)
@@ -417,13 +467,13 @@ def eye(
             [0., 1.]])
     """
     if n < 0 or (m is not None and m < 0):
-        raise RuntimeError(f"n must be greater or equal to 0, got {n if n < 0 else m}")
+        raise RuntimeError(f"{'n' if n < 0 else 'm'} must be greater or equal to 0, got {n if n < 0 else m}")
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
     return _place(np.eye(n, m, dtype=wanted), device, requires_grad)
 
 
 def arange(
-    start: Any,
+    start: Any = 0,
     end: Any = None,
     step: Any = 1,
     *,
@@ -431,7 +481,7 @@ def arange(
     device: Any = None,
     requires_grad: builtins.bool = False,
     out: Any = None,
-) -> Any:
+) -> Tensor:
     """start, start + step, … below `end`; int64 where all three are ints.
 
     >>> numgrad.arange(1, 4)
@@ -441,7 +491,7 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))  # type: ignore[attr-defined]
+    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
@@ -450,6 +500,8 @@ def arange(
         )
     if not all(math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if dtype is not None and as_numpy_dtype(dtype).kind == "b":
+        raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
     integral = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
     wanted = (
         as_numpy_dtype(dtype) if dtype else INT64 if integral else get_default_dtype().numpy
@@ -470,13 +522,13 @@ def linspace(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: builtins.bool = False,
-) -> Any:
+) -> Tensor:
     """`steps` values from `start` to `end`, both included, at equal distances.
 
     >>> numgrad.linspace(0, 1, 5)
     tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
     """
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))  # type: ignore[attr-defined]
+    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
@@ -498,24 +550,40 @@ def linspace(
 def logspace(
     start: Any, end: Any, steps: int, base: float = 10.0, *, dtype: dtype | None = None
 ) -> Any:
-    """`steps` values from base^start to base^end, evenly spaced in the exponent."""
+    """`steps` values from base^start to base^end, evenly spaced in the exponent.
+
+    >>> numgrad.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
     exponents = linspace(start, end, steps, dtype=FROM_NUMPY[np.dtype("float64")])
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
     return wrap(np.power(base, exponents._data).astype(wanted))
 
 
 def is_tensor(obj: Any) -> builtins.bool:
-    """Whether an object is a tensor."""
+    """Whether an object is a tensor.
+
+    >>> numgrad.is_tensor([1.])
+    False
+    """
     return isinstance(obj, Tensor)
 
 
 def is_floating_point(input: Tensor) -> builtins.bool:
-    """Whether the tensor's dtype is floating."""
+    """Whether the tensor's dtype is floating.
+
+    >>> numgrad.is_floating_point(numgrad.tensor([1, 2]))
+    False
+    """
     return input._data.dtype.kind == "f"
 
 
 def is_nonzero(input: Tensor) -> builtins.bool:
-    """Whether a one-element tensor is not zero."""
+    """Whether a one-element tensor is not zero.
+
+    >>> numgrad.is_nonzero(numgrad.tensor([0.]))
+    False
+    """
     if input._data.size != 1:
         raise RuntimeError(
             f"Boolean value of Tensor with {'no' if not input._data.size else 'more than one'} "
@@ -525,5 +593,9 @@ def is_nonzero(input: Tensor) -> builtins.bool:
 
 
 def numel(input: Tensor) -> int:
-    """The number of elements."""
+    """The number of elements.
+
+    >>> numgrad.numel(numgrad.zeros(2, 3))
+    6
+    """
     return input._data.size

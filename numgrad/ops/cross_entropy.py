@@ -15,6 +15,7 @@ from ..kernels import cross_entropy as kernels
 from ._core import (
     Tensor,
     cast,
+    check,
     check_tensor,
     dense,
     empty,
@@ -27,6 +28,7 @@ from ._core import (
     wrap,
 )
 from ._reduce import unreduce
+from ._results import given
 from .creation import fill_array
 from .elementwise import add, div, mul, ne, neg, sub
 from .loss import _reduction
@@ -77,9 +79,7 @@ def _indices(target: Any) -> Any:
 
 def _check_bounds(parts: Any, target: Any) -> None:
     """Raise PyTorch's error where the kernel met a target out of range."""
-    bad = int(parts.item(2))
-    if bad:
-        raise IndexError(f"Target {target.reshape(-1)[bad - 1]} is out of bounds.")
+    raise IndexError(f"Target {target.reshape(-1)[int(parts.item(2)) - 1]} is out of bounds.")
 
 
 def _batch_error(input: Any, target: Any) -> ValueError:
@@ -167,8 +167,7 @@ def _of_classes(
     launch(kernels.cross_entropy_forward, dtype, blocks, arguments + numbers, _COST * logits.size)
     if blocks > 1:
         launch(kernels.add_parts, dtype, 1, (parts, loss, code), blocks)
-    if parts.item(2):
-        _check_bounds(parts, labels)
+    check(parts, 2, _check_bounds, parts, labels)
     result = wrap(loss)
     if (input._requires_grad or input._view is not None) and needs_grad(input):
         context = (labels, factors, stats, parts, float(ignore_index), float(smoothing), code)
@@ -197,6 +196,12 @@ def _of_classes_backward(node: Any, grad: Any) -> Any:
     return wrap(out)
 
 
+def _total(parts: Any, labels: Any, ignore_index: float) -> float:
+    """What the mean divided by; 1 where every target is ignored: all gradients are 0 then."""
+    total = parts.item(1)
+    return 1.0 if total == 0 and (labels == int(ignore_index)).all() else total
+
+
 def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
     """The same in operations: gᵢ (Σ_c qᵢ · pᵢ - qᵢ) with q the weighted target distribution."""
     labels, factors, _, parts, ignore_index, smoothing, code = node.context
@@ -215,7 +220,7 @@ def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
             spread = mul(spread, wrap(factors))
         q = add(mul(q, 1.0 - smoothing), spread)
     if code == kernels.MEAN:
-        grad = div(grad, parts.item(1))
+        grad = div(grad, _total(parts, labels, ignore_index))
     elif code == kernels.NONE:
         grad = reshape(grad, (-1, 1))
     p = softmax(reshape(x, (-1, classes)), 1)
@@ -261,7 +266,7 @@ def _of_probabilities(
     if reduction == "sum":
         return total
     count = input._data.size // classes if classes else 0
-    return div(total, count if ndim > 1 else 1)
+    return given(div(total, count if ndim > 1 else 1), None, "DivBackward1")
 
 
 def nll_loss(
@@ -312,8 +317,7 @@ def nll_loss(
     launch(kernels.nll_loss_forward, dtype, blocks, arguments + numbers, labels.size)
     if blocks > 1:
         launch(kernels.add_parts, dtype, 1, (parts, loss, code), blocks)
-    if parts.item(2):
-        _check_bounds(parts, labels)
+    check(parts, 2, _check_bounds, parts, labels)
     result = wrap(loss)
     if needs_grad(input):
         sizes = (shape, outer, classes, inner)
@@ -338,7 +342,7 @@ def _nll_loss_backward(node: Any, grad: Any) -> Any:
     if given is grad:
         return result
     if node.context[-1] == kernels.MEAN:
-        grad = div(grad, parts.item(1))
+        grad = div(grad, _total(parts, labels, ignore_index))
     elif node.context[-1] == kernels.NONE:
         grad = unreduce(grad, shape, (1,) if len(shape) > 1 else (0,))
     return mul(result, grad)

@@ -259,6 +259,8 @@ def _contract(pairs: list[tuple[Any, list[int]]], output: list[int]) -> Any:
     result, labels = _sum_out(result, labels, set(output))
     if labels == output and len(pairs) > 1:
         return result
+    if not output:
+        return result
     return permute(result, tuple([labels.index(label) for label in output]))
 
 
@@ -415,6 +417,9 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
 def multi_dot(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """The product of several matrices in the order that takes the fewest operations; the first
     may be a row vector, the last a column vector.
+
+    >>> numgrad.linalg.multi_dot([numgrad.ones(2, 3), numgrad.ones(3, 1), numgrad.ones(1)])
+    tensor([3., 3.])
     """
     if len(tensors) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(tensors)}")
@@ -481,7 +486,12 @@ def _chain(matrices: list) -> Any:
 
 
 def chain_matmul(*matrices: Tensor, out: Tensor | None = None) -> Tensor:
-    """The product of several matrices in the best order; `linalg.multi_dot` replaces it."""
+    """The product of several matrices in the best order; `linalg.multi_dot` replaces it.
+
+    >>> numgrad.chain_matmul(numgrad.ones(2, 3), numgrad.ones(3, 1), numgrad.ones(1, 2))
+    tensor([[3., 3.],
+            [3., 3.]])
+    """
     warnings.warn(
         "torch.chain_matmul is deprecated and will be removed in a future PyTorch release. "
         "Use torch.linalg.multi_dot instead, which accepts a list of two or more tensors as "

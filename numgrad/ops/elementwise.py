@@ -7,32 +7,83 @@ differentiable wherever its kernel has a derivative.
 from __future__ import annotations
 
 import builtins
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..dtypes import BOOL
+from ..dtypes import BOOL, INT64
 from ..kernels import elementwise as table
 from ._core import (
     Tensor,
     binary,
+    broadcast_shapes,
     cast,
     check_tensor,
+    float_dtype,
     inplace,
     is_number,
+    mode,
     nary,
+    needs_grad,
+    number,
     number_dtype,
+    record,
     result_dtype,
     type_name,
     unary,
     wrap,
-    write_out,
 )
+from ._results import given
+from .examples import add_examples
+
+# ------------------------------------------------- names, dtypes and operands as PyTorch's
+
+
+def _renamed(operation: Callable, name: str) -> Any:
+    """The operation with another name for its nodes."""
+
+    @functools.wraps(operation)
+    def renamed(*args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
+        return given(operation(*args, **kwargs), out, name)
+
+    return renamed
+
+
+def _refuse(kernel: str, dtype: np.dtype) -> None:
+    """PyTorch's error for a dtype that an operation has no kernel for."""
+    raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(dtype)}'")
+
+
+def _only(kinds: str, kernel: str, operation: Callable) -> Any:
+    """The operation, refusing dtypes of other kinds ("f", "i", "u", "b")."""
+
+    @functools.wraps(operation)
+    def checked(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if isinstance(input, Tensor) and input._data.dtype.kind not in kinds:
+            _refuse(kernel, input._data.dtype)
+        return operation(input, *args, **kwargs)
+
+    return checked
+
+
+def _of_tensors(operation: Callable) -> Any:
+    """The operation of two tensors that takes no numbers."""
+
+    @functools.wraps(operation)
+    def checked(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+        check_tensor(input, operation.__name__, "input")
+        check_tensor(other, operation.__name__, "other", 2)
+        return operation(input, other, out=out)
+
+    return checked
+
 
 # --------------------------------------------------------------------- arithmetic
 
 _add = binary(table.add, "add")
-_sub = binary(table.sub, "sub")
+_sub: Any = binary(table.sub, "sub")
 mul = multiply = binary(table.mul, "mul")
 _div = binary(table.div, "div", floating=True)
 
@@ -44,8 +95,20 @@ def add(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = Non
     tensor([11., 12.])
     """
     if alpha != 1:
-        other = mul(other, alpha)
+        other = _scaled(other, alpha, [input, other])
     return _add(input, other, out=out)
+
+
+def _scaled(other: Any, alpha: float, operands: list) -> Any:
+    """alpha · other, in the category that the sum of the operands has."""
+    dtype = result_dtype(operands)
+    if dtype.kind != "f" and isinstance(alpha, float):
+        raise RuntimeError(
+            "For integral input tensors, argument alpha must not be a floating point number."
+        )
+    if dtype.kind == "b":
+        alpha = bool(alpha)
+    return mul(other, alpha) if isinstance(other, Tensor) else other * alpha
 
 
 def sub(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
@@ -54,8 +117,17 @@ def sub(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = Non
     >>> numgrad.sub(numgrad.tensor([1., 2.]), 1)
     tensor([0., 1.])
     """
+    _check_no_bool(input, other)
     if alpha != 1:
-        other = mul(other, alpha)
+        other = _scaled(other, alpha, [input, other])
+    return _sub(input, other, out=out)
+
+
+subtract = sub
+
+
+def _check_no_bool(input: Any, other: Any) -> None:
+    """Bool tensors are not subtracted, as in PyTorch."""
     dtypes = [t._data.dtype if isinstance(t, Tensor) else number_dtype(t) for t in (input, other)]
     if dtypes[0].kind == "b" and dtypes[1].kind == "b":
         raise RuntimeError(
@@ -67,17 +139,24 @@ def sub(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = Non
             "Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
             "trying to invert a mask, use the `~` or `logical_not()` operator instead."
         )
-    return _sub(input, other, out=out)
-
-
-subtract = sub
 
 
 def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
-    """other - alpha · input."""
-    if not isinstance(other, Tensor):
-        return _sub.general(other, input if alpha == 1 else mul(input, alpha))
-    return sub(other, input, alpha=alpha)
+    """other - alpha · input.
+
+    >>> numgrad.rsub(numgrad.tensor([1., 2.]), 10)
+    tensor([9., 8.])
+    """
+    _check_no_bool(other, input)
+    if alpha != 1:
+        input = _scaled(input, alpha, [input, other])
+    if isinstance(other, Tensor):
+        return given(_sub(other, input), None, "RsubBackward0")
+    if input._data.dtype.kind == "f" and is_number(other):
+        result = _sub(wrap(number(other, input._data.dtype)), input)  # faster than `general`
+    else:
+        result = _sub.general(other, input)
+    return given(result, None, "RsubBackward1")
 
 
 def div(
@@ -90,17 +169,37 @@ def div(
     """
     if rounding_mode is None:
         return _div(input, other, out=out)
-    if rounding_mode == "floor":
-        return floor_divide(input, other, out=out)
-    if rounding_mode != "trunc":
+    if rounding_mode not in ("trunc", "floor"):
         raise RuntimeError(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
             f"'{rounding_mode}'"
         )
-    if result_dtype([input, other]).kind == "f":
-        return _trunc_divide(input, other, out=out)
-    _check_divisor(other)
-    return _int_trunc_divide(input, other, out=out)
+    dtype = result_dtype([input, other])
+    _check_divisor(other, dtype, f"div_{rounding_mode}_cpu")
+    if rounding_mode == "floor":
+        result = _floor_divide(input, other)
+    else:
+        result = (_trunc_divide if dtype.kind == "f" else _int_trunc_divide)(input, other)
+    return given(_stepwise(result, "DivBackward2", _no_slope, input, other), out)
+
+
+def _stepwise(result: Tensor, name: str, rule: Callable, *operands: Any) -> Tensor:
+    """Record a result that is constant between its steps."""
+    tensors = [t if isinstance(t, Tensor) else None for t in operands]
+    if mode.enabled and result._data.dtype.kind == "f":
+        if needs_grad(*[t for t in tensors if t is not None]):
+            record(result, name, rule, tuple(tensors), (), tensors)
+    return result
+
+
+def _no_slope(node: Any, grad: Tensor) -> tuple:
+    from .creation import zeros_like
+
+    return tuple([None if t is None else zeros_like(t) for t in node.context])
+
+
+def _no_derivative(node: Any, grad: Tensor) -> None:
+    raise RuntimeError("derivative for aten::floor_divide is not implemented")
 
 
 divide = true_divide = div
@@ -112,8 +211,12 @@ _fmod = binary(table.fmod, "fmod")
 _int_fmod = binary(table.int_fmod, "fmod")
 
 
-def _check_divisor(other: Any) -> None:
-    """Integer division by zero raises, as in PyTorch."""
+def _check_divisor(other: Any, dtype: np.dtype, kernel: str) -> None:
+    """Integer division by zero raises, as in PyTorch; bools are not divided."""
+    if dtype.kind == "f":
+        return
+    if dtype.kind == "b":
+        _refuse(kernel, dtype)
     data = other._data if isinstance(other, Tensor) else np.asarray(other)
     if data.dtype.kind != "f" and data.size and not data.all():
         raise RuntimeError("ZeroDivisionError")
@@ -125,9 +228,9 @@ def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor
     >>> numgrad.floor_divide(numgrad.tensor([7, -7]), 2)
     tensor([ 3, -4])
     """
-    if result_dtype([input, other]).kind != "f":
-        _check_divisor(other)
-    return _floor_divide(input, other, out=out)
+    _check_divisor(other, result_dtype([input, other]), "div_floor_cpu")
+    result = _floor_divide(input, other)
+    return given(_stepwise(result, "NotImplemented", _no_derivative, input, other), out)
 
 
 def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -136,9 +239,9 @@ def remainder(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     >>> numgrad.remainder(numgrad.tensor([-3., 3.]), 2)
     tensor([1., 1.])
     """
-    if result_dtype([input, other]).kind != "f":
-        _check_divisor(other)
-    return _remainder(input, other, out=out)
+    _check_divisor(other, result_dtype([input, other]), "remainder_cpu")
+    name = "RemainderBackward1" if isinstance(other, Tensor) else None
+    return given(_remainder(input, other), out, name)
 
 
 def fmod(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -147,10 +250,10 @@ def fmod(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     >>> numgrad.fmod(numgrad.tensor([-3., 3.]), 2)
     tensor([-1.,  1.])
     """
-    if result_dtype([input, other]).kind == "f":
-        return _fmod(input, other, out=out)
-    _check_divisor(other)
-    return _int_fmod(input, other, out=out)
+    dtype = result_dtype([input, other])
+    _check_divisor(other, dtype, "fmod_cpu")
+    name = "FmodBackward1" if isinstance(other, Tensor) else None
+    return given((_fmod if dtype.kind == "f" else _int_fmod)(input, other), out, name)
 
 
 _pow = binary(table.pow, "pow")
@@ -165,37 +268,70 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     """
     if not isinstance(exponent, Tensor) and isinstance(input, Tensor):
         if exponent == 2:
-            result = _square_as_pow(input)
-            return result if out is None else write_out(out, result)
+            if isinstance(exponent, float):
+                input = cast(input, float_dtype(input._data.dtype))
+            return square(input, out=out)
         if exponent == 1:
-            result = mul(input, 1)
-            return result if out is None else write_out(out, result)
-    if result_dtype([input, exponent]).kind == "f":
-        return _pow(input, exponent, out=out)
+            return given(mul(input, exponent), out, "PowBackward0")
+        name = None
+    else:
+        name = "PowBackward1" if isinstance(input, Tensor) else "PowBackward2"
+    dtype = result_dtype([input, exponent])
+    if dtype.kind == "f":
+        return given(_pow(input, exponent), out, name)
+    if dtype.kind == "b":
+        _refuse("pow", dtype)
     if is_number(exponent) and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
-    return _int_pow(input, exponent, out=out)
+    return given(_int_pow(input, exponent), out)
 
 
-_square_as_pow = unary(table.square, "pow")
+_square = unary(table.square, "pow")
 
 
-neg = negative = unary(table.neg, "neg")
+def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """input · input.
+
+    >>> numgrad.square(numgrad.tensor([-1., 3.]))
+    tensor([1., 9.])
+    """
+    if check_tensor(input, "square", "input")._data.dtype == BOOL:
+        input = cast(input, INT64)
+    return _square(input, out=out)
+
+
+neg = negative = unary(table.neg, "neg", integers=table.neg)
 abs = absolute = unary(table.abs, "abs", integers=table.int_abs)
-sign = unary(table.sign, "sign", integers=table.int_sign)
-square = unary(table.square, "pow")
+_sign = unary(table.sign, "sign", integers=table.int_sign)
 reciprocal = unary(table.reciprocal, "reciprocal", floating=True)
 
 
 def positive(input: Tensor) -> Tensor:
-    """The tensor itself."""
+    """The tensor itself.
+
+    >>> numgrad.positive(numgrad.tensor([-1., 2.]))
+    tensor([-1.,  2.])
+    """
+    if check_tensor(input, "positive", "input")._data.dtype == BOOL:
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
     return input
 
 
-maximum = binary(table.maximum_, "maximum")
-minimum = binary(table.minimum_, "minimum")
-fmax = binary(table.fmax, "fmax")
-fmin = binary(table.fmin, "fmin")
+def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """-1, 0 or 1 as an element is negative, zero or positive; bool stays as it is.
+
+    >>> numgrad.sign(numgrad.tensor([-2., 0., 5.]))
+    tensor([-1.,  0.,  1.])
+    """
+    if check_tensor(input, "sign", "input")._data.dtype == BOOL:
+        return given(input.clone(), out)
+    return _sign(input, out=out)
+
+
+maximum = _of_tensors(binary(table.maximum_, "maximum"))
+minimum = _of_tensors(binary(table.minimum_, "minimum"))
+fmax = _of_tensors(binary(table.fmax, "fmax"))
+fmin = _of_tensors(binary(table.fmin, "fmin"))
 _clamp = nary(table.clamp, "clamp")
 _clamp_min = nary(table.clamp_min, "clamp")
 _clamp_max = nary(table.clamp_max, "clamp")
@@ -212,26 +348,47 @@ def clamp(
     check_tensor(input, "clamp", "input")
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    bounds = [b for b in (min, max) if b is not None]
+    numbers = [b for b in bounds if not isinstance(b, Tensor)]
+    if numbers and len(numbers) < len(bounds):
+        raise TypeError(
+            "clamp() received an invalid combination of arguments: min and max must both be "
+            f"tensors or both be numbers, not {_kind(min)} and {_kind(max)}"
+        )
     if min is None:
         result = _clamp_max(input, max)
     elif max is None:
         result = _clamp_min(input, min)
     else:
         result = _clamp(input, min, max)
-    return result if out is None else write_out(out, result)
+    return given(result, out, "ClampBackward1" if numbers else None)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
 
 
 clip = clamp
 
 
 def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
-    """`clamp` with a lower bound alone."""
-    return clamp(input, min, out=out)
+    """`clamp` with a lower bound alone.
+
+    >>> numgrad.clamp_min(numgrad.tensor([-2., 0.5]), 0)
+    tensor([0.0000, 0.5000])
+    """
+    name = "ClampMinBackward1" if isinstance(min, Tensor) else "ClampMinBackward0"
+    return given(clamp(input, min), out, name)
 
 
 def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
-    """`clamp` with an upper bound alone."""
-    return clamp(input, None, max, out=out)
+    """`clamp` with an upper bound alone.
+
+    >>> numgrad.clamp_max(numgrad.tensor([-2., 0.5]), 0)
+    tensor([-2.,  0.])
+    """
+    name = "ClampMaxBackward1" if isinstance(max, Tensor) else "ClampMaxBackward0"
+    return given(clamp(input, None, max), out, name)
 
 
 _lerp = nary(table.lerp, "lerp")
@@ -243,13 +400,17 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     >>> numgrad.lerp(numgrad.tensor([0., 10.]), numgrad.tensor([1., 20.]), 0.5)
     tensor([ 0.5000, 15.0000])
     """
-    for t in (end, weight):
+    check_tensor(input, "lerp", "input")
+    check_tensor(end, "lerp", "end", 2)
+    by_tensor = isinstance(weight, Tensor)
+    for name, t in (("end", end), ("weight", weight)):
         if isinstance(t, Tensor) and t._data.dtype != input._data.dtype:
             raise RuntimeError(
-                f"expected dtype {_long_name(input)} for `end` but got dtype {_long_name(t)}"
+                f"expected dtype {_long_name(input)} for `{name}` but got dtype {_long_name(t)}"
             )
-    result = _lerp(input, end, weight)
-    return result if out is None else write_out(out, result)
+    if input._data.dtype.kind != "f":
+        _refuse("lerp_kernel_tensor" if by_tensor else "lerp_kernel_scalar", input._data.dtype)
+    return given(_lerp(input, end, weight), out, "LerpBackward1" if by_tensor else None)
 
 
 def _long_name(tensor: Tensor) -> str:
@@ -263,23 +424,35 @@ _addcdiv = nary(table.addcdiv, "addcdiv")
 def addcmul(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Any = None
 ) -> Tensor:
-    """input + value · tensor1 · tensor2."""
-    result = _addcmul(input, tensor1, tensor2, value)
-    return result if out is None else write_out(out, result)
+    """input + value · tensor1 · tensor2.
+
+    >>> numgrad.addcmul(numgrad.ones(2), numgrad.tensor([1., 2.]), numgrad.tensor([3., 4.]), value=10)
+    tensor([31., 81.])
+    """
+    return given(_addcmul(input, tensor1, tensor2, value), out)
 
 
 def addcdiv(
     input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1, out: Any = None
 ) -> Tensor:
-    """input + value · tensor1 / tensor2."""
-    result = _addcdiv(input, tensor1, tensor2, value)
-    return result if out is None else write_out(out, result)
+    """input + value · tensor1 / tensor2.
+
+    >>> numgrad.addcdiv(numgrad.ones(2), numgrad.tensor([1., 2.]), numgrad.tensor([4., 4.]), value=2)
+    tensor([1.5000, 2.0000])
+    """
+    if result_dtype([tensor1, tensor2]).kind != "f":
+        raise RuntimeError(
+            "Integer division with addcdiv is no longer supported, and in a future  release "
+            "addcdiv will perform a true division of tensor1 and tensor2. Convert one of them to "
+            "a floating point dtype, or use (input + value * torch.trunc(tensor1 / tensor2))."
+        )
+    return given(_addcdiv(input, tensor1, tensor2, value), out)
 
 
 _where = nary(table.where_, "where")
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Tensor:
     """`input` where the condition holds, else `other`; alone, `nonzero(as_tuple=True)`.
 
     >>> numgrad.where(numgrad.tensor([True, False]), numgrad.tensor([1., 2.]), 0)
@@ -298,7 +471,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
             )
         condition = cast(condition, BOOL)
     result = _where(condition, input, other)
-    return result if out is None else write_out(out, result)
+    return given(result, out)
 
 
 # ---------------------------------------------------- exponentials, roots, angles
@@ -309,9 +482,9 @@ expm1 = unary(table.expm1_, "expm1", floating=True)
 log = unary(table.log_, "log", floating=True)
 log2 = unary(table.log2_, "log2", floating=True)
 log10 = unary(table.log10_, "log10", floating=True)
-log1p = unary(table.log1p_, "log1p", floating=True)
-logaddexp = binary(table.logaddexp, "logaddexp", floating=True)
-xlogy = binary(table.xlogy, "xlogy", floating=True)
+log1p = _renamed(unary(table.log1p_, "log1p", floating=True), "Log1PBackward0")
+_logaddexp = binary(table.logaddexp, "logaddexp", floating=True)
+_xlogy = binary(table.xlogy, "xlogy", floating=True)
 sqrt = unary(table.sqrt_, "sqrt", floating=True)
 rsqrt = unary(table.rsqrt_, "rsqrt", floating=True)
 sin = unary(table.sin_, "sin", floating=True)
@@ -320,20 +493,58 @@ tan = unary(table.tan_, "tan", floating=True)
 asin = arcsin = unary(table.asin_, "asin", floating=True)
 acos = arccos = unary(table.acos_, "acos", floating=True)
 atan = arctan = unary(table.atan_, "atan", floating=True)
-atan2 = arctan2 = binary(table.atan2, "atan2", floating=True)
+atan2 = arctan2 = _of_tensors(binary(table.atan2, "atan2", floating=True))
 sinh = unary(table.sinh_, "sinh", floating=True)
 cosh = unary(table.cosh_, "cosh", floating=True)
 tanh = unary(table.tanh_, "tanh", floating=True)
 sigmoid = unary(table.sigmoid_, "sigmoid", floating=True)
 erf = unary(table.erf_, "erf", floating=True)
 
+
+def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """ln(e^input + e^other), without overflow.
+
+    >>> numgrad.logaddexp(numgrad.tensor([0.]), numgrad.tensor([1000.]))
+    tensor([1000.])
+    """
+    check_tensor(input, "logaddexp", "input")
+    check_tensor(other, "logaddexp", "other", 2)
+    dtype = result_dtype([input, other])
+    if dtype.kind != "f":
+        _refuse("logaddexp_cpu", dtype)
+    return _logaddexp(input, other, out=out)
+
+
+def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """input · ln(other), 0 where input is 0 and other is not NaN.
+
+    >>> numgrad.xlogy(numgrad.tensor([0., 1.]), numgrad.tensor([0., 1.]))
+    tensor([0., 0.])
+    """
+    if not isinstance(input, Tensor):
+        return given(_xlogy(input, other), out, "XlogyBackward1")
+    return given(_xlogy(input, other), out, None if isinstance(other, Tensor) else "XlogyBackward2")
+
+
 # ----------------------------------------------------------------------- rounding
 
-floor = unary(table.floor_, "floor", integers="same")
-ceil = unary(table.ceil_, "ceil", integers="same")
-trunc = fix = unary(table.trunc_, "trunc", integers="same")
-frac = unary(table.frac, "frac")
-copysign = binary(table.copysign_, "copysign", floating=True)
+floor = _only("fiu", "floor_vml_cpu", unary(table.floor_, "floor", integers="same"))
+ceil = _only("fiu", "ceil_vml_cpu", unary(table.ceil_, "ceil", integers="same"))
+trunc = fix = _only("fiu", "trunc_vml_cpu", unary(table.trunc_, "trunc", integers="same"))
+frac = _only("f", "frac_cpu", unary(table.frac, "frac"))
+_copysign = binary(table.copysign_, "copysign", floating=True)
+
+
+def copysign(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+    """The magnitudes of `input` with the signs of `other`.
+
+    >>> numgrad.copysign(numgrad.tensor([1., -2.]), -1)
+    tensor([-1., -2.])
+    """
+    name = None if isinstance(other, Tensor) else "CopysignBackward1"
+    return given(_copysign(input, other), out, name)
+
+
 _round = unary(table.round_half_even, "round", integers="same")
 
 
@@ -343,12 +554,19 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     >>> numgrad.round(numgrad.tensor([0.5, 1.5, -1.2]))
     tensor([ 0.,  2., -1.])
     """
+    kind = check_tensor(input, "round", "input")._data.dtype.kind
+    if kind == "b":
+        _refuse("round_vml_cpu", BOOL)
     if decimals == 0:
         return _round(input, out=out)
+    if kind != "f":
+        _refuse("round_cpu", input._data.dtype)
     scale = 10.0 ** builtins.abs(decimals)
     if decimals > 0:
-        return div(_round(mul(input, scale)), scale, out=out)
-    return mul(_round(div(input, scale)), scale, out=out)
+        result = div(_round(mul(input, scale)), scale)
+    else:
+        result = mul(_round(div(input, scale)), scale)
+    return given(result, out, "RoundBackward1")
 
 
 # ---------------------------------------------------------- comparisons and logic
@@ -359,9 +577,9 @@ lt = less = binary(table.lt, "lt")
 le = less_equal = binary(table.le, "le")
 gt = greater = binary(table.gt, "gt")
 ge = greater_equal = binary(table.ge, "ge")
-logical_and = binary(table.logical_and, "logical_and")
-logical_or = binary(table.logical_or, "logical_or")
-logical_xor = binary(table.logical_xor, "logical_xor")
+logical_and = _of_tensors(binary(table.logical_and, "logical_and"))
+logical_or = _of_tensors(binary(table.logical_or, "logical_or"))
+logical_xor = _of_tensors(binary(table.logical_xor, "logical_xor"))
 logical_not = unary(table.logical_not, "logical_not")
 _isnan = unary(table.isnan_, "isnan")
 _isinf = unary(table.isinf_, "isinf")
@@ -385,10 +603,14 @@ isinf = _float_test(_isinf, "isinf", "Whether each element is infinite.", False)
 isfinite = _float_test(_isfinite, "isfinite", "Whether each element is finite.", True)
 
 
-def _integral(operation: Any, name: str) -> Any:
+def _integral(operation: Any, name: str, refused: str = "f") -> Any:
+    """The operation, refusing the dtypes of these kinds."""
+    kernel = f"{operation.__name__}_cpu"
+
     def checked(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
-        if result_dtype([input, other]).kind == "f":
-            raise RuntimeError(f'"{name}_cpu" not implemented for \'Float\'')
+        dtype = result_dtype([input, other])
+        if dtype.kind in refused:
+            _refuse(kernel, dtype)
         return operation(input, other, out=out)
 
     checked.__name__ = checked.__qualname__ = name
@@ -399,18 +621,22 @@ def _integral(operation: Any, name: str) -> Any:
 bitwise_and = _integral(binary(table.bitwise_and, "bitwise_and"), "bitwise_and")
 bitwise_or = _integral(binary(table.bitwise_or, "bitwise_or"), "bitwise_or")
 bitwise_xor = _integral(binary(table.bitwise_xor, "bitwise_xor"), "bitwise_xor")
-bitwise_left_shift = _integral(binary(table.left_shift, "lshift"), "lshift")
-bitwise_right_shift = _integral(binary(table.right_shift, "rshift"), "rshift")
+bitwise_left_shift = _integral(binary(table.left_shift, "lshift"), "bitwise_left_shift", "fb")
+bitwise_right_shift = _integral(binary(table.right_shift, "rshift"), "bitwise_right_shift", "fb")
 _bitwise_not = unary(table.bitwise_not, "bitwise_not", integers=table.bitwise_not)
 
 
 def bitwise_not(input: Tensor, *, out: Tensor | None = None) -> Tensor:
-    """Every bit inverted; logical not for bool."""
+    """Every bit inverted; logical not for bool.
+
+    >>> numgrad.bitwise_not(numgrad.tensor([0, -1, 5]))
+    tensor([-1,  0, -6])
+    """
     kind = check_tensor(input, "bitwise_not", "input")._data.dtype.kind
     if kind == "b":
         return logical_not(input, out=out)
     if kind == "f":
-        raise RuntimeError("\"bitwise_not_cpu\" not implemented for 'Float'")
+        _refuse("bitwise_not_cpu", input._data.dtype)
     return _bitwise_not(input, out=out)
 
 
@@ -422,8 +648,15 @@ def isclose(
     >>> numgrad.isclose(numgrad.tensor([1., 2.]), numgrad.tensor([1., 2.1]))
     tensor([ True, False])
     """
+    check_tensor(input, "isclose", "input")
+    check_tensor(other, "isclose", "other", 2)
     if input._data.dtype != other._data.dtype:
-        raise RuntimeError(f"{_long_name(input)} did not match {_long_name(other)}")
+        names = [type_name(t._data.dtype) for t in (input, other)]
+        raise RuntimeError("{} did not match {}".format(*names))
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")
+    broadcast_shapes(input._data.shape, other._data.shape)
     return wrap(
         np.asarray(np.isclose(input._data, other._data, rtol, atol, equal_nan=equal_nan))
     )
@@ -446,24 +679,25 @@ def equal(input: Tensor, other: Tensor) -> bool:
     >>> numgrad.equal(numgrad.tensor([1, 2]), numgrad.tensor([1, 2]))
     True
     """
-    a, b = input._data, other._data
+    a = check_tensor(input, "equal", "input")._data
+    b = check_tensor(other, "equal", "other", 2)._data
     return a.shape == b.shape and bool(eq(input, other)._data.all())
 
 
 # --------------------------------------------------------------------- activations
 
 relu = unary(table.relu, "relu", integers=table.relu)
-silu = unary(table.silu, "silu")
-mish = unary(table.mish, "mish")
-hardsigmoid = unary(table.hardsigmoid, "hardsigmoid")
-hardswish = unary(table.hardswish, "hardswish")
-softsign = unary(table.softsign, "softsign")
-logsigmoid = unary(table.log_sigmoid, "log_sigmoid")
-_gelu = unary(table.gelu, "gelu")
-_gelu_tanh = unary(table.gelu_tanh, "gelu")
-_elu = nary(table.elu, "elu")
-_leaky_relu = nary(table.leaky_relu, "leaky_relu")
-_softplus = nary(table.softplus, "softplus")
+silu = _only("f", "silu_cpu", unary(table.silu, "silu"))
+mish = _only("f", "mish_cpu", unary(table.mish, "mish"))
+hardsigmoid = _only("f", "hardsigmoid_cpu", unary(table.hardsigmoid, "hardsigmoid"))
+hardswish = _only("f", "hardswish_cpu", unary(table.hardswish, "hardswish"))
+softsign = _renamed(unary(table.softsign, "softsign", floating=True), "DivBackward0")
+logsigmoid = _only("f", "log_sigmoid_cpu", unary(table.log_sigmoid, "log_sigmoid"))
+_gelu = _only("f", "GeluKernelImpl", unary(table.gelu, "gelu"))
+_gelu_tanh = _only("f", "GeluKernelImpl", unary(table.gelu_tanh, "gelu"))
+_elu = _only("f", "elu_cpu", nary(table.elu, "elu"))
+_leaky_relu = _only("f", "leaky_relu_cpu", nary(table.leaky_relu, "leaky_relu"))
+_softplus = _only("f", "softplus_cpu", nary(table.softplus, "softplus"))
 _hardtanh = nary(table.hardtanh, "hardtanh")
 _hardshrink = nary(table.hardshrink, "hardshrink")
 _softshrink = nary(table.softshrink, "softshrink")
@@ -484,17 +718,29 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 
 def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """x where x > 0, else alpha · (eˣ - 1)."""
+    """x where x > 0, else alpha · (eˣ - 1).
+
+    >>> numgrad.nn.functional.elu(numgrad.tensor([-1., 2.]))
+    tensor([-0.6321,  2.0000])
+    """
     return _elu(input, alpha, 1.0, 1.0)
 
 
 def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
-    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1))."""
-    return _elu(input, alpha, 1.0, 1.0 / alpha)
+    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1)).
+
+    >>> numgrad.nn.functional.celu(numgrad.tensor([-1., 2.]), alpha=2.)
+    tensor([-0.7869,  2.0000])
+    """
+    return given(_elu(input, alpha, 1.0, 1.0 / alpha), None, "CeluBackward0")
 
 
 def selu(input: Tensor) -> Tensor:
-    """ELU scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017)."""
+    """ELU scaled so that activations keep mean 0 and variance 1 (Klambauer et al., 2017).
+
+    >>> numgrad.nn.functional.selu(numgrad.tensor([-1., 1.]))
+    tensor([-1.1113,  1.0507])
+    """
     return _elu(input, 1.6732632423543772848170429916717, 1.0507009873554804934193349852946, 1.0)
 
 
@@ -508,46 +754,83 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
-    """ln(1 + e^(beta·x)) / beta; x itself where beta · x > threshold."""
+    """ln(1 + e^(beta·x)) / beta; x itself where beta · x > threshold.
+
+    >>> numgrad.nn.functional.softplus(numgrad.tensor([0., 30.]))
+    tensor([ 0.6931, 30.0000])
+    """
     return _softplus(input, beta, threshold)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
-    """x clamped to [min_val, max_val]."""
-    return _hardtanh(input, min_val, max_val)
+    """x clamped to [min_val, max_val].
+
+    >>> numgrad.nn.functional.hardtanh(numgrad.tensor([-2., 0.5, 2.]))
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
+    kind = check_tensor(input, "hardtanh", "input")._data.dtype.kind
+    if kind == "f":
+        return _hardtanh(input, min_val, max_val)
+    if kind == "b":
+        raise RuntimeError("Bool inputs not supported for hardtanh")
+    if kind == "u" and min_val < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
+    return clamp(input, int(min_val), int(max_val))
 
 
 def relu6(input: Tensor) -> Tensor:
-    """x clamped to [0, 6]."""
-    return _hardtanh(input, 0.0, 6.0)
+    """x clamped to [0, 6].
+
+    >>> numgrad.nn.functional.relu6(numgrad.tensor([-1., 3., 8.]))
+    tensor([0., 3., 6.])
+    """
+    return hardtanh(input, 0.0, 6.0)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """0 where |x| ≤ lambd, else x."""
+    """0 where |x| ≤ lambd, else x.
+
+    >>> numgrad.nn.functional.hardshrink(numgrad.tensor([-1., 0.2]))
+    tensor([-1.,  0.])
+    """
     return _hardshrink(input, lambd)
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """x moved towards 0 by lambd, and 0 within that distance."""
+    """x moved towards 0 by lambd, and 0 within that distance.
+
+    >>> numgrad.nn.functional.softshrink(numgrad.tensor([-1., 0.2]))
+    tensor([-0.5000,  0.0000])
+    """
     return _softshrink(input, lambd)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
-    """x - tanh x."""
+    """x - tanh x.
+
+    >>> numgrad.nn.functional.tanhshrink(numgrad.tensor([0., 1.]))
+    tensor([0.0000, 0.2384])
+    """
     return sub(input, tanh(input))
 
 
 def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
-    """x where x > threshold, else value."""
+    """x where x > threshold, else value.
+
+    >>> numgrad.nn.functional.threshold(numgrad.tensor([-1., 2.]), 0, 9)
+    tensor([9., 2.])
+    """
     return _threshold(input, threshold, value)
 
+
+add_examples(globals())
 
 # ------------------------------------------------------------------- in-place forms
 
 add_ = inplace(add)
 sub_ = subtract_ = inplace(sub)
 mul_ = multiply_ = inplace(mul)
-div_ = divide_ = inplace(div)
+div_ = divide_ = true_divide_ = inplace(div)
 floor_divide_ = inplace(floor_divide)
 remainder_ = inplace(remainder)
 fmod_ = inplace(fmod)
@@ -575,9 +858,9 @@ rsqrt_ = inplace(rsqrt)
 sin_ = inplace(sin)
 cos_ = inplace(cos)
 tan_ = inplace(tan)
-asin_ = inplace(asin)
-acos_ = inplace(acos)
-atan_ = inplace(atan)
+asin_ = arcsin_ = inplace(asin)
+acos_ = arccos_ = inplace(acos)
+atan_ = arctan_ = inplace(atan)
 sinh_ = inplace(sinh)
 cosh_ = inplace(cosh)
 tanh_ = inplace(tanh)
@@ -585,14 +868,14 @@ sigmoid_ = inplace(sigmoid)
 erf_ = inplace(erf)
 floor_ = inplace(floor)
 ceil_ = inplace(ceil)
-trunc_ = inplace(trunc)
+trunc_ = fix_ = inplace(trunc)
 round_ = inplace(round)
 eq_ = inplace(eq)
-ne_ = inplace(ne)
-lt_ = inplace(lt)
-le_ = inplace(le)
-gt_ = inplace(gt)
-ge_ = inplace(ge)
+ne_ = not_equal_ = inplace(ne)
+lt_ = less_ = inplace(lt)
+le_ = less_equal_ = inplace(le)
+gt_ = greater_ = inplace(gt)
+ge_ = greater_equal_ = inplace(ge)
 logical_and_ = inplace(logical_and)
 logical_or_ = inplace(logical_or)
 logical_xor_ = inplace(logical_xor)
@@ -601,9 +884,15 @@ bitwise_and_ = inplace(bitwise_and)
 bitwise_or_ = inplace(bitwise_or)
 bitwise_xor_ = inplace(bitwise_xor)
 bitwise_not_ = inplace(bitwise_not)
+bitwise_left_shift_ = inplace(bitwise_left_shift)
+bitwise_right_shift_ = inplace(bitwise_right_shift)
+atan2_ = arctan2_ = inplace(atan2)
+copysign_ = inplace(copysign)
+xlogy_ = inplace(xlogy)
+frac_ = inplace(frac)
 relu_ = inplace(relu)
-leaky_relu_ = inplace(leaky_relu)
-elu_ = inplace(elu)
+leaky_relu_ = inplace(_renamed(leaky_relu, "LeakyReluBackward1"))
+elu_ = inplace(_renamed(elu, "EluBackward1"))
 hardtanh_ = inplace(hardtanh)
 relu6_ = inplace(relu6)
 silu_ = inplace(silu)
@@ -646,7 +935,7 @@ _BY_NAME = {
 }
 
 
-def trace(function: Any, args: tuple) -> Any:
+def traced(function: Any, args: tuple) -> Any:
     """A scalar function applied to tensors: by the operation of its name, else by its formula."""
     operation = _BY_NAME.get(function.name)
     if operation is not None:

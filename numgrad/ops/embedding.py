@@ -28,7 +28,7 @@ from .masking import masked_fill
 from .views import reshape
 
 
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Any:
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Class numbers as rows of zeros with a one; as many classes as needed by default.
 
     >>> numgrad.nn.functional.one_hot(numgrad.tensor([0, 2]))
@@ -65,7 +65,7 @@ def embedding(
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
-) -> Any:
+) -> Tensor:
     """Rows of `weight` by their numbers, in the shape of `input` and one dimension more.
 
     The row `padding_idx` gets no gradient. With `max_norm` the rows that are read are first scaled

@@ -25,7 +25,8 @@ from ._core import (
     wrap,
     write_out,
 )
-from ._reduce import check_not_empty, reduced_shape, view3
+from ._reduce import check_not_empty, numpy_names, reduced_shape, view3
+from ._results import given
 from .elementwise import isnan, maximum, minimum
 from .reduction import _AMAX, _AMIN, _extremum, _share_among_equal, amax, amin
 
@@ -148,10 +149,10 @@ def _overloaded(
         return of_two(input, args[0], out=out)
     if not args and set(kwargs) == {"other"}:
         return of_two(input, kwargs["other"], out=out)
-    given = dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
-    dim = given.pop("dim", None)
-    keepdim = given.pop("keepdim", False)
-    if given or len(args) > 2 or not hasattr(dim, "__index__"):
+    named = dict(zip(("dim", "keepdim"), args, strict=False)) | kwargs
+    dim = named.pop("dim", named.pop("axis", None))
+    keepdim = named.pop("keepdim", named.pop("keepdims", False))
+    if named or len(args) > 2 or not hasattr(dim, "__index__"):
         listed = ", ".join([type(a).__name__ for a in args] + [f"{k}=" for k in kwargs])
         raise TypeError(
             f"{name}() received an invalid combination of arguments - got ({listed}), but expected "
@@ -180,22 +181,40 @@ def min(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     return _overloaded("min", _MIN, _AMIN, minimum, input, args, kwargs)
 
 
-def argmax(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmax(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Tensor | None = None,
+    **names: Any,
+) -> Tensor:
     """The position of the largest element: the first of equal ones, a NaN before all.
 
     >>> numgrad.argmax(numgrad.tensor([[1., 5.], [7., 2.]]), dim=1)
     tensor([1, 0])
     """
-    return _position("argmax", _MAX, input, dim, keepdim)
+    if names:
+        dim, keepdim = numpy_names("argmax", dim, keepdim, names)
+    return given(_position("argmax", _MAX, input, dim, keepdim), out)
 
 
-def argmin(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Tensor:
+def argmin(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Tensor | None = None,
+    **names: Any,
+) -> Tensor:
     """The position of the smallest element: the first of equal ones, a NaN before all.
 
     >>> numgrad.argmin(numgrad.tensor([3., 1., 2.]))
     tensor(1)
     """
-    return _position("argmin", _MIN, input, dim, keepdim)
+    if names:
+        dim, keepdim = numpy_names("argmin", dim, keepdim, names)
+    return given(_position("argmin", _MIN, input, dim, keepdim), out)
 
 
 def _position(name: str, found: tuple, input: Any, dim: int | None, keepdim: bool) -> Any:

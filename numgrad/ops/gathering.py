@@ -41,6 +41,7 @@ from ._place import (
     product,
     take_flat,
 )
+from ._results import given
 from .creation import fill_array
 from .elementwise import div, eq, mul, where
 from .views import expand, reshape, slice_dim
@@ -48,7 +49,7 @@ from .views import expand, reshape, slice_dim
 
 def gather(
     input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Any = None
-) -> Any:
+) -> Tensor:
     """out[i, j] = input[index[i, j], j] for dim 0, input[i, index[i, j]] for dim 1, and so on.
 
     `index` has as many dimensions as the input and is nowhere larger, apart from `dim`.
@@ -94,7 +95,7 @@ def _narrowed(tensor: Any, shape: tuple, axis: int | None) -> Any:
     return tensor
 
 
-def gather_same(input: Any, axis: int, index: Any, name: str = "GatherBackward0") -> Any:
+def gather_same(input: Any, axis: int, index: Any, name: str = "GatherBackward0") -> Tensor:
     """`gather` where input and index differ in size along `axis` alone."""
     data, positions = input._data, index._data
     out = _core.empty(positions.shape, data.dtype, data)
@@ -283,7 +284,7 @@ def scatter_(
     *,
     value: Any = None,
     reduce: str | None = None,
-) -> Any:
+) -> Tensor:
     """In-place version of `scatter`."""
     if reduce is not None:
         return _scatter_with(self, dim, index, _source(src, value), reduce=reduce)
@@ -299,7 +300,7 @@ def scatter(
     value: Any = None,
     reduce: str | None = None,
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """A copy of the input with out[index[i, j], j] = src[i, j] (for dim 0), `src` also a number.
 
     `reduce` "add" or "multiply" combines instead of overwriting.
@@ -310,7 +311,8 @@ def scatter(
     """
     src = _source(src, value)
     if reduce is None:
-        result = _scatter(input, dim, index, src, False)
+        name = None if isinstance(src, Tensor) else "ScatterBackward1"
+        result = given(_scatter(input, dim, index, src, False), None, name)
     elif reduce == "add" or reduce == "multiply":
         if not isinstance(src, Tensor):
             src = expand(wrap(number(src, input._data.dtype)), index._data.shape)
@@ -331,14 +333,14 @@ def _scatter_add(self: Any, dim: int, index: Any, src: Any, inside: bool) -> Any
     return _combine_along(self, axis, index, src, kernel, inside, name, _scatter_add_backward)
 
 
-def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Any:
+def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """In-place version of `scatter_add`."""
     return _scatter_add(self, dim, index, src, True)
 
 
 def scatter_add(
     input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Tensor | None = None
-) -> Any:
+) -> Tensor:
     """A copy of the input with src[i, j] added at [index[i, j], j] (for dim 0).
 
     >>> at = numgrad.tensor([0, 0, 1])
@@ -372,7 +374,7 @@ def scatter_reduce(
     *,
     include_self: bool = True,
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """`scatter` that reduces values of one index: "sum", "prod", "mean", "amax" or "amin".
 
     >>> at = numgrad.tensor([0, 0, 1])
@@ -462,7 +464,7 @@ scatter_reduce_ = inplace(scatter_reduce)
 
 def take_along_dim(
     input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None
-) -> Any:
+) -> Tensor:
     """`gather`, broadcasting input and indices; without `dim`, `take`.
 
     >>> x = numgrad.tensor([[3, 1], [2, 4]])
@@ -476,7 +478,7 @@ def take_along_dim(
             f"{type_name(indices._data.dtype)}"
         )
     if dim is None:
-        result = take_flat(input, reshape(indices, (-1,)), "TakeBackward0")
+        result = take_flat(input, reshape(indices, (-1,)), "GatherBackward0")
         return result if out is None else write_out(out, result)
     if input._data.ndim != indices._data.ndim:
         raise RuntimeError(

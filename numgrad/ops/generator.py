@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._generator import GeneratorState
+from ..autograd.tape import Holding
 from ..dtypes import CPU, device
 from ._core import Tensor, wrap
 
@@ -44,6 +45,9 @@ class Generator:
             raise TypeError(f"expected a torch.ByteTensor, but got {type(new_state).__name__}")
         self._state.set_state(new_state._data)
         return self
+
+    def __reached__(self) -> Holding:
+        return Holding(memory=self._state.state, prepare=self._state.prepare)
 
     def clone_state(self) -> Generator:
         """A generator that goes on alike."""
@@ -86,20 +90,40 @@ def manual_seed(seed: int) -> Generator:
 
 
 def seed() -> int:
-    """Seed the default generator from the system's entropy."""
+    """Seed the default generator from the system's entropy.
+
+    >>> isinstance(numgrad.seed(), int)
+    True
+    """
     return default_generator.seed()
 
 
 def initial_seed() -> int:
-    """The default generator's seed."""
+    """The default generator's seed.
+
+    >>> _ = numgrad.manual_seed(7)
+    >>> numgrad.initial_seed()
+    7
+    """
     return default_generator.initial_seed()
 
 
 def get_rng_state() -> Tensor:
-    """The default generator's state."""
+    """The default generator's state.
+
+    >>> numgrad.get_rng_state().dtype
+    torch.uint8
+    """
     return default_generator.get_state()
 
 
 def set_rng_state(new_state: Tensor) -> None:
-    """Set the default generator's state."""
+    """Set the default generator's state.
+
+    >>> state = numgrad.get_rng_state()
+    >>> x = numgrad.rand(2)
+    >>> numgrad.set_rng_state(state)
+    >>> numgrad.equal(numgrad.rand(2), x)
+    True
+    """
     default_generator.set_state(new_state)

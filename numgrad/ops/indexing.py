@@ -69,7 +69,7 @@ _ndarray = np.ndarray
 # ----------------------------------------------------------------- reading an index
 
 
-def getitem(self: Tensor, index: Any) -> Any:
+def getitem(self: Tensor, index: Any) -> Tensor:
     """`self[index]`: a view for ints, slices, None and Ellipsis, a copy for tensors and masks.
 
     >>> x = numgrad.arange(6).view(2, 3)
@@ -499,7 +499,7 @@ def _write(self: Any, tensors: list, value: Any, accumulate: bool) -> Any:
     )
 
 
-def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Any:
+def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """`self[indices] = values`, or `+=` with `accumulate`, where an index may repeat."""
     check_tensor(values, "index_put_", "values", 3)
     indices = tuple([slice(None) if index is None else index for index in indices])
@@ -512,7 +512,7 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     return self
 
 
-def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Any:
+def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """A copy of the input with `values` written (or added) at the indices, a tuple of tensors.
 
     >>> x, at = numgrad.zeros(3), numgrad.tensor([0, 0, 2])

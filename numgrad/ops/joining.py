@@ -90,7 +90,7 @@ def _of_one_dtype(tensors: Sequence, arrays: list) -> tuple[Sequence, list]:
 
 def cat(
     tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Any = None
-) -> Any:
+) -> Tensor:
     """The tensors one after the other along a dimension; the other sizes must agree.
 
     Tensors of shape (0,) are left out whatever the others' shapes.
@@ -172,7 +172,7 @@ def _cat_backward(node: Any, grad: Any) -> tuple:
 concat = concatenate = cat
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Any:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     """Tensors of one shape side by side along a new dimension.
 
     >>> numgrad.stack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -207,16 +207,16 @@ def _stack_backward(node: Any, grad: Any) -> tuple:
     return tuple([None if t is None else select(grad, dim, k) for k, t in enumerate(node.edges)])
 
 
-def repeat(input: Tensor, *repeats: Any) -> Any:
+def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Any:
     """The tensor repeated along each dimension; more numbers than dimensions make new ones.
 
     >>> numgrad.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    if not repeats:
+    if not counts and repeats is None:
         raise TypeError('repeat() missing 1 required positional arguments: "repeats"')
-    counts = as_size_or_minus(repeats)
+    counts = as_size_or_minus(counts if repeats is None else (repeats,))
     data = input._data
     if len(counts) < data.ndim:
         raise RuntimeError(
@@ -244,14 +244,14 @@ def _repeat_backward(node: Any, grad: Any) -> Any:
     return reshape(sum(split, list(range(0, 2 * len(pairs), 2))) if pairs else split, shape)
 
 
-def tile(input: Tensor, *dims: Any) -> Any:
+def tile(input: Tensor, *counts: Any, dims: Any = None) -> Any:
     """`repeat`, with 1 for leading dimensions that are not given.
 
     >>> numgrad.tile(numgrad.tensor([[1], [2]]), (2,))
     tensor([[1, 1],
             [2, 2]])
     """
-    counts = as_size_or_minus(dims)
+    counts = as_size_or_minus(counts if dims is None else (dims,))
     return repeat(input, (1,) * (input._data.ndim - len(counts)) + counts)
 
 
@@ -259,17 +259,29 @@ def tile(input: Tensor, *dims: Any) -> Any:
 
 
 def atleast_1d(*tensors: Any) -> Any:
-    """The tensor (or tensors) with one dimension at least."""
+    """The tensor (or tensors) with one dimension at least.
+
+    >>> numgrad.atleast_1d(numgrad.tensor(3.))
+    tensor([3.])
+    """
     return _atleast(tensors, lambda t: reshape(t, (1,)) if t._data.ndim == 0 else t)
 
 
 def atleast_2d(*tensors: Any) -> Any:
-    """The tensor (or tensors) with two dimensions at least; new ones come first."""
+    """The tensor (or tensors) with two dimensions at least; new ones come first.
+
+    >>> numgrad.atleast_2d(numgrad.tensor([3.]))
+    tensor([[3.]])
+    """
     return _atleast(tensors, _two_dims)
 
 
 def atleast_3d(*tensors: Any) -> Any:
-    """The tensor (or tensors) with three dimensions at least; the third comes last."""
+    """The tensor (or tensors) with three dimensions at least; the third comes last.
+
+    >>> numgrad.atleast_3d(numgrad.tensor([3.])).shape
+    torch.Size([1, 1, 1])
+    """
     return _atleast(tensors, lambda t: t if t._data.ndim > 2 else unsqueeze(_two_dims(t), -1))
 
 
@@ -287,7 +299,7 @@ def _atleast(tensors: tuple, widen: Any) -> Any:
     return tuple([widen(t) for t in listed])
 
 
-def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors in a row: along dimension 1 (0 for vectors).
 
     >>> numgrad.hstack([numgrad.tensor([1, 2]), numgrad.tensor([3])])
@@ -298,7 +310,7 @@ def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
     return cat(listed, 0 if listed[0]._data.ndim == 1 else 1, out=out)
 
 
-def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors one below the other: along dimension 0, vectors as rows.
 
     >>> numgrad.vstack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -313,12 +325,16 @@ row_stack = vstack
 
 
 def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
-    """Tensors behind one another: along dimension 2."""
+    """Tensors behind one another: along dimension 2.
+
+    >>> numgrad.dstack((numgrad.tensor([1, 2]), numgrad.tensor([3, 4]))).shape
+    torch.Size([1, 2, 2])
+    """
     _arrays(tensors, "dstack")
     return cat(atleast_3d(tuple(tensors)), 2, out=out)
 
 
-def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors side by side, vectors as columns.
 
     >>> numgrad.column_stack([numgrad.tensor([1, 2]), numgrad.tensor([3, 4])])
@@ -377,7 +393,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple:
     return tuple(grids)
 
 
-def cartesian_prod(*tensors: Tensor) -> Any:
+def cartesian_prod(*tensors: Tensor) -> Tensor:
     """Every combination of elements of the given vectors, a row each.
 
     >>> numgrad.cartesian_prod(numgrad.tensor([1, 2]), numgrad.tensor([3, 4]))
@@ -396,7 +412,12 @@ def cartesian_prod(*tensors: Tensor) -> Any:
 
 
 def block_diag(*tensors: Tensor) -> Any:
-    """A matrix with the given matrices along its diagonal and zeros elsewhere."""
+    """A matrix with the given matrices along its diagonal and zeros elsewhere.
+
+    >>> numgrad.block_diag(numgrad.tensor([[1, 2]]), numgrad.tensor([[3]]))
+    tensor([[1, 2, 0],
+            [0, 0, 3]])
+    """
     blocks = [_two_dims(t) for t in tensors]
     for k, t in enumerate(blocks):
         if t._data.ndim > 2:

@@ -28,6 +28,7 @@ from ._core import (
     record,
     result_dtype,
     sum_to,
+    type_name,
     unpack,
     wrap,
 )
@@ -187,6 +188,10 @@ def mse_loss(
     """
     reduction = _reduction(reduction, size_average, reduce)
     _check_pair("mse_loss", input, target)
+    if result_dtype([input, target]).kind != "f":
+        raise NotImplementedError(
+            f"\"mse_cpu\" not implemented for '{type_name(result_dtype([input, target]))}'"
+        )
     if weight is not None:
         return _weighted(_mse((input, target), "none"), weight, reduction)
     return _mse((input, target), reduction)
@@ -283,6 +288,9 @@ def binary_cross_entropy(
             f"Using a target size ({_size(target)}) that is different to the input size "
             f"({_size(input)}) is deprecated. Please ensure they have the same size."
         )
+    if target._data.dtype != input._data.dtype:
+        found, expected = (type_name(t._data.dtype) for t in (target, input))
+        raise RuntimeError(f"Found dtype {found} but expected {expected}")
     if input._data.size:
         inside = logical_and(ge(input, 0.0), le(input, 1.0))
         outside = logical_not(inside)._data

@@ -75,7 +75,12 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
 
 
 def argwhere(input: Tensor) -> Any:
-    """The indices of the elements that are not zero, a row each."""
+    """The indices of the elements that are not zero, a row each.
+
+    >>> numgrad.argwhere(numgrad.tensor([0, 3, 4]))
+    tensor([[1],
+            [2]])
+    """
     return nonzero(input)
 
 
@@ -131,7 +136,7 @@ def _filling(self: Any, mask: Any, value: Any) -> Any:
 _C_TYPES = {"int64": "long int", "int32": "int", "uint8": "unsigned char", "float32": "float"}
 
 
-def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Any:
+def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Set the elements where a mask (broadcast to the tensor) is true."""
     value = _filling(self, mask, value)
     if not broadcasts(mask._data.shape, self._data.shape):
@@ -143,13 +148,14 @@ def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Any:
     return _fill_where(self, mask, value)
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """A copy of the input with `value` where the mask is true; both broadcast.
 
     >>> x = numgrad.tensor([1., 2., 3.])
     >>> x.masked_fill(x > 1, float("-inf"))
     tensor([1., -inf, -inf])
     """
+    by_tensor = isinstance(value, Tensor)
     value = _filling(input, mask, value)
     data, own = input._data, mask._data
     shape = broadcast_shapes(own.shape, data.shape)
@@ -159,11 +165,12 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Any:
     if mode.enabled and needs_grad(input, value):
         context = data.shape if data.shape != shape else None
         inputs = (input, value)
-        record(result, "MaskedFillBackward0", _fill_backward, inputs, (mask,), context)
+        name = "MaskedFillBackward1" if by_tensor else "MaskedFillBackward0"
+        record(result, name, _fill_backward, inputs, (mask,), context)
     return result
 
 
-def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Any:
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, in one dimension; both broadcast.
 
     >>> x = numgrad.tensor([1., 2., 3.])
@@ -181,12 +188,12 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     return result if out is None else write_out(out, result)
 
 
-def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Any:
+def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """Put the first elements of `source` where a mask is true, in place."""
     return _masked_scatter(self, mask, source, True)
 
 
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Any:
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy of the input with the first elements of `source` where the mask is true.
 
     >>> mask = numgrad.tensor([True, False, True])

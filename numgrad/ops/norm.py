@@ -49,7 +49,7 @@ def vector_norm(
     tensor(5.)
     """
     check_tensor(x, "linalg_vector_norm", "self")
-    if dtype is not None:
+    if dtype is not None and x._data.dtype.kind == "f":
         x = cast(x, as_numpy_dtype(dtype))
     result = _norm(x, float(ord), dim, keepdim, "LinalgVectorNormBackward0")
     return result if out is None else write_out(out, result)

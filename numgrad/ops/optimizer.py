@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from ..autograd.tape import bump
+from ..device import cpu
 from ..kernels import optimizer as kernels
 from ..kernels._contract import Kernel
 from ._core import FLOAT32, Tensor, assign, copy_array, launch
@@ -119,6 +121,11 @@ def _advance(steps: Tensors) -> None:
     launch(kernels.advance, FLOAT32, len(steps), (tuple([step._data for step in steps]),))
 
 
+def _float(value: Any) -> float:
+    """As a float; a number that `compile` tracks stays one."""
+    return value if isinstance(value, float) else float(value)
+
+
 def _update(
     kernel: Kernel,
     params: Tensors,
@@ -133,14 +140,14 @@ def _update(
     dtype = data[0].dtype
     found = np.empty(2, np.int64)
     others = tuple(itertools.chain.from_iterable(columns[1:]))
-    launch(kernels.survey, dtype, len(others), (data, others, found))
+    cpu.run(kernels.survey, dtype, len(others), (data, others, found), 0)
     size, unlike = found.tolist()
     if unlike or dtype.kind != "f":
         _update_unlike(kernel, params, states, options, steps)
         return
     if steps:
         columns.append(tuple([step._data for step in steps]))
-    launch(kernel, dtype, size, (*columns, *map(float, options)), size * len(columns))
+    launch(kernel, dtype, size, (*columns, *map(_float, options)), size * len(columns))
     for param in params:
         bump(param)
 

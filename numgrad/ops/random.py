@@ -82,7 +82,7 @@ def rand(
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Any:
+) -> Tensor:
     """Uniform numbers in [0, 1).
 
     >>> _ = numgrad.manual_seed(0)
@@ -102,7 +102,7 @@ def randn(
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Any:
+) -> Tensor:
     """Normal numbers with mean 0 and standard deviation 1.
 
     >>> _ = numgrad.manual_seed(0)
@@ -125,7 +125,7 @@ def randint(
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Any:
+) -> Tensor:
     """Integers from `low` (0 if left out) up to but without `high`.
 
     >>> _ = numgrad.manual_seed(0)
@@ -155,7 +155,7 @@ def randperm(
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
-) -> Any:
+) -> Tensor:
     """The numbers 0 ... n - 1 in random order.
 
     >>> _ = numgrad.manual_seed(0)
@@ -171,19 +171,31 @@ def randperm(
 
 
 def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
-    """`rand` with the shape and dtype of `input`."""
+    """`rand` with the shape and dtype of `input`.
+
+    >>> numgrad.rand_like(numgrad.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
     return _like(input, dtype, "uniform", (), options)
 
 
 def randn_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
-    """`randn` with the shape and dtype of `input`."""
+    """`randn` with the shape and dtype of `input`.
+
+    >>> numgrad.randn_like(numgrad.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
     return _like(input, dtype, "normal", (), options)
 
 
 def randint_like(
     input: Tensor, low: int, high: int | None = None, *, dtype: dtype | None = None, **options: Any
 ) -> Any:
-    """`randint` with the shape and dtype of `input`."""
+    """`randint` with the shape and dtype of `input`.
+
+    >>> numgrad.randint_like(numgrad.zeros(3), 1)
+    tensor([0., 0., 0.])
+    """
     bounds = (0, int(low)) if high is None else (int(low), int(high))
     return _like(input, dtype, "integers", bounds, options)
 
@@ -217,7 +229,7 @@ def normal(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
-) -> Any:
+) -> Tensor:
     """Normal numbers with this mean and standard deviation (numbers, or tensors elementwise).
 
     >>> _ = numgrad.manual_seed(0)
@@ -247,7 +259,7 @@ def normal(
 
 def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Any = None
-) -> Any:
+) -> Tensor:
     """Ones with the probabilities in `input` (or p), zeros otherwise.
 
     >>> numgrad.bernoulli(numgrad.tensor([0., 1.]))
@@ -281,7 +293,7 @@ def multinomial(
     *,
     generator: Generator | None = None,
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """Indices drawn with probabilities proportional to the weights in each row of `input`.
 
     >>> numgrad.multinomial(numgrad.tensor([0., 3., 0.]), 2, replacement=True)
@@ -322,7 +334,7 @@ def multinomial(
 
 def uniform_(
     self: Tensor, *bounds: float, generator: Generator | None = None, **named: float
-) -> Any:
+) -> Tensor:
     """Fill with uniform numbers: `uniform_(from=0, to=1)`, without the upper bound.
 
     >>> _ = numgrad.manual_seed(0)
@@ -352,7 +364,7 @@ def _bounds(function: str, bounds: tuple, named: dict, low: Any, high: Any) -> t
 
 def normal_(
     self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
-) -> Any:
+) -> Tensor:
     """Fill with normal numbers.
 
     >>> _ = numgrad.manual_seed(0)
@@ -363,7 +375,7 @@ def normal_(
     return _fill(self, lambda out: stream.normal(out, mean, std, strided), "Normal")
 
 
-def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **named: int) -> Any:
+def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **named: int) -> Tensor:
     """Fill with integers: `random_()`, `random_(to)` or `random_(from, to)`, `to` left out.
 
     Without bounds they range over what the dtype holds from 0 on.
@@ -381,7 +393,7 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
     return _fill(self, lambda out: stream.integers(out, low, high), "Random")
 
 
-def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Any:
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with ones of probability p (a number, or a tensor of them), zeros otherwise."""
     stream = stream_of(generator)
     if isinstance(p, Tensor):
@@ -391,7 +403,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     return _fill(self, lambda out: stream.bernoulli(out, p), "Bernoulli")
 
 
-def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Any:
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponentially distributed numbers of rate `lambd`."""
     stream = stream_of(generator)
     return _fill(self, lambda out: stream.exponential(out, lambd), "Exponential")
@@ -399,7 +411,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
 
 def cauchy_(
     self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
-) -> Any:
+) -> Tensor:
     """Fill with numbers of the Cauchy distribution."""
     stream = stream_of(generator)
     return _fill(self, lambda out: stream.cauchy(out, median, sigma), "Cauchy")
@@ -407,19 +419,19 @@ def cauchy_(
 
 def log_normal_(
     self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
-) -> Any:
+) -> Tensor:
     """Fill with numbers whose logarithm is normal."""
     stream = stream_of(generator)
     return _fill(self, lambda out: stream.log_normal(out, mean, std), "LogNormal")
 
 
-def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Any:
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Fill with how many trials of probability p it takes until the first success."""
     stream = stream_of(generator)
     return _fill(self, lambda out: stream.geometric(out, p), "Geometric")
 
 
-def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Any:
+def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
     """In training, elements set to 0 with probability p and the others scaled by 1 / (1 - p).
 
     >>> numgrad.dropout(numgrad.ones(3), 0.5, train=False)
@@ -435,7 +447,7 @@ def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Any:
             "result type Float can't be cast to the desired output type " + type_name(data.dtype)
         )
     if p == 1:
-        return mul(input, zeros((), dtype=input.dtype))  # type: ignore[attr-defined]
+        return mul(input, zeros((), dtype=input.dtype))
     mask = np.empty(data.shape, data.dtype)
     stream_of(None).bernoulli(mask, 1 - p, 1 / (1 - p))
     return mul(input, wrap(mask))

@@ -21,11 +21,12 @@ from ._core import (
     record,
     unpack,
     wrap,
-    write_out,
 )
-from ._reduce import DIVIDING, check_not_empty, plan, reduce_array, spread, unreduce
+from ._reduce import DIVIDING, check_not_empty, numpy_names, plan, reduce_array, spread, unreduce
+from ._results import given
 from .creation import fill_array, ones_like
-from .elementwise import div, eq, isnan, logical_not, mul, where
+from .elementwise import div, eq, isnan, logical_not, mul, ne, where
+from .views import diagonal
 
 DIVIDING.update({kernels.sum_rows, kernels.nansum_rows})
 _SUM = (kernels.sum_rows, kernels.sum_columns)
@@ -52,19 +53,28 @@ def _filled(shape: tuple, dtype: np.dtype, value: Any, like: Any) -> Any:
 
 
 def sum(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
 ) -> Tensor:
     """Σ input over `dim`; integers and bool are added in int64.
 
     >>> numgrad.sum(numgrad.tensor([[1., 2.], [3., 4.]]), dim=0)
     tensor([4., 6.])
     """
+    if names:
+        dim, keepdim = numpy_names("sum", dim, keepdim, names)
     try:
         data = input._data
     except AttributeError:
         raise check_tensor(input, "sum", "input") from None
-    if dtype is not None:
-        input = cast(input, as_numpy_dtype(dtype))
+    kind = _computed_in(dtype, out)
+    if kind is not None:
+        input = cast(input, kind)
         data = input._data
     shape, own = data.shape, data.dtype
     axes, wanted = plan(dim, shape, keepdim)
@@ -79,25 +89,50 @@ def sum(
     if floating and (input._requires_grad or input._view is not None) and needs_grad(input):
         name = "SumBackward0" if dim is None and not keepdim else "SumBackward1"
         record(result, name, _sum_backward, (input,), (), (shape, axes, 1.0))
-    return result if out is None else write_out(out, result)
+    elif kind is not None:
+        result = cast(result, kind)
+    return given(result, out)
+
+
+def _computed_in(dtype: Any, out: Any) -> np.dtype | None:
+    """The dtype to compute a sum or a product in: the one asked for, else that of `out`."""
+    if dtype is None and isinstance(out, Tensor):
+        return out._data.dtype
+    return None if dtype is None else as_numpy_dtype(dtype)
+
+
+def trace(input: Tensor) -> Tensor:
+    """The sum of a matrix's diagonal.
+
+    >>> numgrad.trace(numgrad.tensor([[1., 2.], [3., 4.]]))
+    tensor(5.)
+    """
+    ndim = check_tensor(input, "trace", "input")._data.ndim
+    if ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {ndim}")
+    return given(sum(diagonal(input)), None, "TraceBackward0")
 
 
 def _sum_backward(node: Any, grad: Any) -> Any:
     return spread(grad, *node.context)
 
 
-def _given(result: Any, out: Any) -> Any:
-    return result if out is None else write_out(out, result)
-
-
 def mean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
 ) -> Tensor:
     """The average of `input` over `dim`.
 
     >>> numgrad.mean(numgrad.tensor([1., 2., 6.]))
     tensor(3.)
     """
+    if names:
+        dim, keepdim = numpy_names("mean", dim, keepdim, names)
     try:
         data = input._data
     except AttributeError:
@@ -120,19 +155,19 @@ def mean(
     if (input._requires_grad or input._view is not None) and needs_grad(input):
         name = "MeanBackward0" if dim is None and not keepdim else "MeanBackward1"
         record(result, name, _sum_backward, (input,), (), (shape, axes, count))
-    return result if out is None else write_out(out, result)
+    return given(result, out)
 
 
-def _refuse_mean(found: np.dtype, asked: Any) -> None:
+def _refuse_mean(found: np.dtype, asked: Any, name: str = "mean") -> None:
     from ._core import type_name
 
     if asked is None:
         raise RuntimeError(
-            "mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"{name}(): could not infer output dtype. Input dtype must be either a floating point or "
             f"complex dtype. Got: {type_name(found)}"
         )
     raise RuntimeError(
-        "mean(): could not infer output dtype. Optional dtype must be either a floating point or "
+        f"{name}(): could not infer output dtype. Optional dtype must be either a floating point or "
         f"complex dtype. Got: {type_name(found)}"
     )
 
@@ -146,11 +181,12 @@ def nansum(
     tensor(3.)
     """
     check_tensor(input, "nansum", "input")
-    if dtype is not None:
-        input = cast(input, as_numpy_dtype(dtype))
+    kind = input._data.dtype if dtype is None else as_numpy_dtype(dtype)
+    if kind.kind != "f":
+        numbers = where(isnan(input), 0, input) if input._data.dtype.kind == "f" else input
+        return sum(numbers, dim, keepdim, dtype=dtype, out=out)
+    input = cast(input, kind)
     data = input._data
-    if data.dtype.kind != "f":
-        return sum(input, dim, keepdim, out=out)
     axes, wanted = plan(dim, data.shape, keepdim)
     if data.size:
         result = wrap(reduce_array(_NANSUM, data, axes, wanted, data.dtype))
@@ -158,7 +194,7 @@ def nansum(
         result = wrap(_filled(wanted, data.dtype, 0.0, data))
     if needs_grad(input):
         record(result, "NansumBackward0", _nansum_backward, (input,), (input,), axes)
-    return _given(result, out)
+    return given(result, out)
 
 
 def _nansum_backward(node: Any, grad: Any) -> Any:
@@ -180,9 +216,11 @@ def nanmean(
             "nanmean(): expected input to have floating point or complex dtype but got "
             f"{_short_name(input)}"
         )
+    if dtype is not None and as_numpy_dtype(dtype).kind != "f":
+        _refuse_mean(as_numpy_dtype(dtype), dtype, "nanmean")
     count = sum(logical_not(isnan(input)), dim, keepdim)
     result = div(nansum(input, dim, keepdim, dtype=dtype), count)
-    return _given(result, out)
+    return given(result, out)
 
 
 def _short_name(tensor: Any) -> str:
@@ -194,15 +232,26 @@ def _short_name(tensor: Any) -> str:
 # ------------------------------------------------------------------------------ product
 
 
-def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """Π input over one dimension, or over all; integers and bool are multiplied in int64.
 
     >>> numgrad.prod(numgrad.tensor([[1., 2.], [3., 4.]]), 1)
     tensor([ 2., 12.])
     """
+    if names:
+        dim, keepdim = numpy_names("prod", dim, keepdim, names)
     check_tensor(input, "prod", "input")
-    if dtype is not None:
-        input = cast(input, as_numpy_dtype(dtype))
+    kind = _computed_in(dtype, out)
+    if kind is not None:
+        input = cast(input, kind)
     data = input._data
     if dim is not None and not hasattr(dim, "__index__"):
         raise TypeError(f"prod(): argument 'dim' must be int, not {type(dim).__name__}")
@@ -217,7 +266,9 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     if floating and needs_grad(input):
         name = "ProdBackward0" if dim is None else "ProdBackward1"
         record(result, name, _prod_backward, (input,), (input,), (dim, axes))
-    return result
+    elif kind is not None:
+        result = cast(result, kind)
+    return given(result, out)
 
 
 def _prod_backward(node: Any, grad: Any) -> Any:
@@ -242,22 +293,40 @@ def _prod_backward(node: Any, grad: Any) -> Any:
 # ------------------------------------------------------------------------------ extrema
 
 
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amax(
+    input: Tensor,
+    dim: Any = (),
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """The largest element over `dim`; equal ones share its gradient.
 
     >>> numgrad.amax(numgrad.tensor([[1., 5.], [7., 2.]]), 1)
     tensor([5., 7.])
     """
-    return _given(_extremum(_AMAX, "amax", input, dim, keepdim), out)
+    if names:
+        dim, keepdim = numpy_names("amax", dim, keepdim, names)
+    return given(_extremum(_AMAX, "amax", input, dim, keepdim), out)
 
 
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amin(
+    input: Tensor,
+    dim: Any = (),
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """The smallest element over `dim`; equal ones share its gradient.
 
     >>> numgrad.amin(numgrad.tensor([[1., 5.], [7., 2.]]), 1)
     tensor([1., 2.])
     """
-    return _given(_extremum(_AMIN, "amin", input, dim, keepdim), out)
+    if names:
+        dim, keepdim = numpy_names("amin", dim, keepdim, names)
+    return given(_extremum(_AMIN, "amin", input, dim, keepdim), out)
 
 
 def _extremum(
@@ -301,28 +370,48 @@ def _share_among_equal(grad: Any, x: Any, y: Any, axes: tuple) -> Any:
 # ------------------------------------------------------------------ truth and counting
 
 
-def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def all(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """Whether every element over `dim` is true (not zero).
 
     >>> numgrad.all(numgrad.tensor([[True, False], [True, True]]), dim=1)
     tensor([False,  True])
     """
-    return _given(_truth(_ALL, "all", input, dim, keepdim, True), out)
+    if names:
+        dim, keepdim = numpy_names("all", dim, keepdim, names)
+    return given(_truth(_ALL, "all", input, dim, keepdim, True), out)
 
 
-def any(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def any(
+    input: Tensor,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    **names: Any,
+) -> Tensor:
     """Whether some element over `dim` is true (not zero).
 
     >>> numgrad.any(numgrad.tensor([[True, False], [False, False]]), dim=1)
     tensor([ True, False])
     """
-    return _given(_truth(_ANY, "any", input, dim, keepdim, False), out)
+    if names:
+        dim, keepdim = numpy_names("any", dim, keepdim, names)
+    return given(_truth(_ANY, "any", input, dim, keepdim, False), out)
 
 
 def _truth(pair: Any, name: str, input: Any, dim: Any, keepdim: bool, neutral: bool) -> Any:
     data = check_tensor(input, name, "input")._data
     axes, wanted = plan(dim, data.shape, keepdim)
-    if data.size:
+    if isinstance(dim, (tuple, list)) and not dim:
+        result = ne(input, 0)  # no dimension at all, where other reductions take all of them
+    elif data.size:
         result = wrap(reduce_array(pair, data, axes, wanted, BOOL))
     else:
         result = wrap(_filled(wanted, BOOL, neutral, data))

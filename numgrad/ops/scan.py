@@ -14,6 +14,7 @@ from ._core import (
     check_tensor,
     dense,
     empty,
+    inplace,
     launch,
     needs_grad,
     normalize_dim,
@@ -42,13 +43,18 @@ def _run(kernel: Any, arrays: tuple, axis: int, reverse: bool, dtype: Any = None
 
 def _scan(name: str, input: Any, dim: int, dtype: Any, out: Any) -> Any:
     check_tensor(input, name, "input")
-    if dtype is not None:
-        input = cast(input, as_numpy_dtype(dtype))
+    kind = None if dtype is None else as_numpy_dtype(dtype)
+    if kind is not None:
+        if kind.kind == "b":
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
+        input = cast(input, kind)
     data = input._data
     axis = normalize_dim(dim, data.ndim)
     if data.dtype.kind != "f":
         kernel = getattr(kernels, f"{name}_integers")
         result = wrap(_run(kernel, (dense(data),), axis, False, INT64))
+        if kind is not None:
+            result = cast(result, kind)
         return result if out is None else write_out(out, result)
     result = wrap(_run(getattr(kernels, name), (dense(data),), axis, False))
     if needs_grad(input):
@@ -66,6 +72,9 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> Te
     tensor([1., 3., 6.])
     """
     return _scan("cumsum", input, dim, dtype, out)
+
+
+cumsum_ = inplace(cumsum)
 
 
 def _cumsum_backward(node: Any, grad: Any) -> Any:
@@ -88,6 +97,9 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> T
     tensor([1., 2., 6.])
     """
     return _scan("cumprod", input, dim, dtype, out)
+
+
+cumprod_ = inplace(cumprod)
 
 
 def _cumprod_backward(node: Any, grad: Any) -> Any:

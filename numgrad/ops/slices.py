@@ -33,13 +33,14 @@ from ._place import (
     write_backward,
     write_rows,
 )
+from ._results import given
 from .elementwise import mul
 from .views import reshape
 
 # ------------------------------------------------------------------------------ rows
 
 
-def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Any:
+def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The slices of dimension `dim` that `index`, a vector, names.
 
     >>> numgrad.index_select(numgrad.tensor([[1, 2], [3, 4]]), 1, numgrad.tensor([1, 1]))
@@ -63,7 +64,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     result = take_slices(source, axis, index if index._data.ndim else reshape(index, (1,)))
     if not shape:
         result = reshape(result, ())
-    return result if out is None else write_out(out, result)
+    return given(result, out, "IndexSelectBackward0")
 
 
 def take_slices(input: Any, axis: int, index: Any) -> Any:
@@ -130,7 +131,7 @@ def _add_backward(node: Any, grad: Any) -> tuple:
     return grad, take_slices(reshape(grad, place.source), axis, index)
 
 
-def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Any:
+def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """In-place version of `index_add`."""
     return _index_add(self, dim, index, source, alpha, True)
 
@@ -143,7 +144,7 @@ def index_add(
     *,
     alpha: float = 1,
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """The input with alpha · source's slices added at the places in `index`, which may repeat.
 
     >>> at = numgrad.tensor([0, 2, 0])
@@ -195,14 +196,14 @@ def _index_copy(self: Any, dim: int, index: Any, source: Any, inside: bool) -> A
     )
 
 
-def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
+def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """In-place version of `index_copy`."""
     return _index_copy(self, dim, index, source, True)
 
 
 def index_copy(
     input: Tensor, dim: int, index: Tensor, source: Tensor, *, out: Tensor | None = None
-) -> Any:
+) -> Tensor:
     """The input with source's slices at the places in `index`.
 
     >>> numgrad.index_copy(numgrad.zeros(3), 0, numgrad.tensor([2]), numgrad.tensor([5.]))
@@ -249,12 +250,12 @@ def _index_fill(self: Any, dim: int, index: Any, value: Any, inside: bool) -> An
     )
 
 
-def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Any:
+def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """In-place version of `index_fill`."""
     return _index_fill(self, dim, index, value, True)
 
 
-def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """The input with the slices named by `index` set to a number (or a 0-d tensor).
 
     >>> numgrad.index_fill(numgrad.zeros(2, 2), 1, numgrad.tensor([0]), 7)
@@ -267,7 +268,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
 # ------------------------------------------------------------------- flat positions
 
 
-def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Any:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements at positions in the flattened input, in the shape of `index`.
 
     >>> numgrad.take(numgrad.tensor([[4, 3], [2, 1]]), numgrad.tensor([0, -1]))
@@ -294,12 +295,12 @@ def _check_flat(index: Any, size: int) -> None:
     check_range(index, -size, size, fail)
 
 
-def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Any:
+def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """Write (or add) source's elements at positions in the flattened tensor, in place."""
     return _put(self, index, source, accumulate, True)
 
 
-def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Any:
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """A copy with source's elements written (or added) at positions in the flattened input.
 
     >>> numgrad.zeros(2, 2).put(numgrad.tensor([0, -1]), numgrad.tensor([7., 8.]))

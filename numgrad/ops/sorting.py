@@ -23,6 +23,7 @@ from ._core import (
     wrap,
     write_out,
 )
+from ._results import given
 from ._return_types import return_type
 from .elementwise import lerp
 from .gathering import gather_same
@@ -79,7 +80,7 @@ def sort(
     return result
 
 
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Any:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that sort along a dimension.
 
     >>> numgrad.argsort(numgrad.tensor([3, 1, 2]), descending=True)
@@ -93,7 +94,11 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
 
 
 def msort(input: Tensor, *, out: Tensor | None = None) -> Any:
-    """The elements in order along dimension 0."""
+    """The elements in order along dimension 0.
+
+    >>> numgrad.msort(numgrad.tensor([3, 1, 2]))
+    tensor([1, 2, 3])
+    """
     values = sort(input, 0)[0]
     return values if out is None else write_out(out, values)
 
@@ -226,16 +231,19 @@ def _median(
     data = check_tensor(input, kind.__name__, "input")._data
     if data.dtype.kind == "b":
         raise NotImplementedError("\"median_cpu\" not implemented for 'Bool'")
-    name = "NanmedianBackward0" if ignore_nan else "MedianBackward0"
+    name = "NanmedianBackward" if ignore_nan else "MedianBackward"
     if dim is None:
         if not data.size:
             nothing = np.nan if data.dtype.kind == "f" else np.iinfo(data.dtype).min
             return wrap(np.array(nothing, data.dtype))
         flat = reshape(input, (-1,))
-        return _one(kind, flat, _middle(flat._data, 0, ignore_nan), 0, False, name)[0]
+        positions = _middle(flat._data, 0, ignore_nan)
+        return given(_one(kind, flat, positions, 0, False, name)[0], None, f"{name}0")
     axis, source = _reduced(input, dim, kind.__name__)
     positions = _middle(source._data, axis, ignore_nan)
-    return _finish(_one(kind, source, positions, axis, keepdim, name), input, out)
+    found = _finish(_one(kind, source, positions, axis, keepdim, name), input, out)
+    given(found[0], None, f"{name}1")
+    return found
 
 
 def _middle(data: Any, axis: int, ignore_nan: bool) -> Any:
@@ -286,7 +294,7 @@ def quantile(
     *,
     interpolation: str = "linear",
     out: Tensor | None = None,
-) -> Any:
+) -> Tensor:
     """The q-th quantiles along a dimension (of all elements without it), 0 ≤ q ≤ 1.
 
     Several q, a vector, make a first dimension of the result. A NaN makes the quantile NaN.
@@ -306,7 +314,11 @@ def nanquantile(
     interpolation: str = "linear",
     out: Tensor | None = None,
 ) -> Any:
-    """`quantile` of the elements that are not NaN."""
+    """`quantile` of the elements that are not NaN.
+
+    >>> numgrad.nanquantile(numgrad.tensor([1., float('nan'), 3.]), 0.5)
+    tensor(2.)
+    """
     return _quantile(input, q, dim, keepdim, interpolation, out, True)
 
 

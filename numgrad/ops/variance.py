@@ -86,8 +86,8 @@ def _arguments(name: str, args: tuple, kwargs: dict) -> tuple[Any, float, bool, 
         if key in given:
             raise TypeError(f"{name}() got multiple values for argument '{key}'")
         given[key] = value
-    dim, out = given.pop("dim", None), given.pop("out", None)
-    keepdim = given.pop("keepdim", False)
+    dim, out = given.pop("dim", given.pop("axis", None)), given.pop("out", None)
+    keepdim = given.pop("keepdim", given.pop("keepdims", False))
     unbiased, correction = given.pop("unbiased", None), given.pop("correction", None)
     if given or len(args) > len(names) or (unbiased is not None and correction is not None):
         raise TypeError(

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tape import record_many, record_view
+from ..dtypes import dtype as dtype_class
 from ._core import (
     Tensor,
     check_tensor,
@@ -45,7 +46,9 @@ def infer_shape(shape: tuple, size: int) -> tuple:
                 raise RuntimeError("only one dimension can be inferred")
             unknown = axis
         elif n < 0:
-            raise RuntimeError(f"invalid shape dimension {n}")
+            raise RuntimeError(
+                f"invalid shape dimension {n} at index {axis} of shape {list(shape)}"
+            )
         else:
             known *= n
     if unknown is not None:
@@ -72,7 +75,7 @@ def _try_view(data: Any, shape: tuple) -> Any:
         return None
 
 
-def view(input: Tensor, *size: Any) -> Any:
+def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
     """The same memory with another shape; with a dtype, the same bytes read as that.
 
     >>> numgrad.arange(6).view(3, 2)
@@ -80,12 +83,12 @@ def view(input: Tensor, *size: Any) -> Any:
             [2, 3],
             [4, 5]])
     """
-    from ..dtypes import dtype
-
-    if len(size) == 1 and type(size[0]) is dtype:
-        return _view_dtype(input, size[0])
+    if dtype is None and len(shape) == 1 and type(shape[0]) is dtype_class:
+        (dtype,) = shape
+    if dtype is not None:
+        return _view_dtype(input, dtype)
     data = input._data
-    shape = infer_shape(as_size_or_minus(size), data.size)
+    shape = infer_shape(as_size_or_minus(shape if size is None else (size,)), data.size)
     viewed = _try_view(data, shape)
     if viewed is None:
         raise RuntimeError(
@@ -118,7 +121,7 @@ def _reshape_backward(node: Any, grad: Any) -> Any:
     return reshape(grad, node.context[0])
 
 
-def reshape(input: Tensor, *shape: Any) -> Any:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Any:
     """The elements in another shape: a view where possible, else a copy.
 
     >>> numgrad.reshape(numgrad.arange(4), (2, 2))
@@ -126,7 +129,7 @@ def reshape(input: Tensor, *shape: Any) -> Any:
             [2, 3]])
     """
     data = check_tensor(input, "reshape", "input")._data
-    wanted = infer_shape(as_size_or_minus(shape), data.size)
+    wanted = infer_shape(as_size_or_minus(sizes if shape is None else (shape,)), data.size)
     viewed = _try_view(data, wanted)
     if viewed is not None:
         return _view(input, viewed, "ViewBackward0", view, (wanted,), _reshape_backward)
@@ -137,17 +140,17 @@ def reshape(input: Tensor, *shape: Any) -> Any:
     return result
 
 
-def view_as(input: Tensor, other: Tensor) -> Any:
+def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.view(other.shape)`."""
     return view(input, other._data.shape)
 
 
-def reshape_as(input: Tensor, other: Tensor) -> Any:
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.reshape(other.shape)`."""
     return reshape(input, other._data.shape)
 
 
-def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions `start_dim` … `end_dim` merged into one.
 
     >>> numgrad.flatten(numgrad.zeros(2, 3, 4), 1).shape
@@ -168,24 +171,33 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 
 def ravel(input: Tensor) -> Any:
-    """All elements in one dimension."""
+    """All elements in one dimension.
+
+    >>> numgrad.ravel(numgrad.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
     return reshape(input, (-1,)) if input._data.ndim != 1 else input
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
-    """Dimension `dim` split into dimensions of these sizes (one may be -1)."""
+    """Dimension `dim` split into dimensions of these sizes (one may be -1).
+
+    >>> numgrad.unflatten(numgrad.arange(4), 0, (2, 2))
+    tensor([[0, 1],
+            [2, 3]])
+    """
     shape = input._data.shape
     axis = normalize_dim(dim, len(shape))
     return view(input, (*shape[:axis], *infer_shape(tuple(sizes), shape[axis]), *shape[axis + 1 :]))
 
 
-def permute(input: Tensor, *dims: Any) -> Any:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Any:
     """The dimensions in another order.
 
     >>> numgrad.zeros(2, 3, 4).permute(2, 0, 1).shape
     torch.Size([4, 2, 3])
     """
-    order = as_size_or_minus(dims)
+    order = as_size_or_minus(order if dims is None else (dims,))
     data = input._data
     if len(order) != data.ndim:
         raise RuntimeError(
@@ -209,7 +221,7 @@ def _permute_backward(node: Any, grad: Any) -> Any:
     return permute(grad, tuple(inverse))
 
 
-def transpose(input: Tensor, dim0: int, dim1: int) -> Any:
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged.
 
     >>> numgrad.zeros(2, 3).transpose(0, 1).shape
@@ -229,7 +241,12 @@ swapaxes = swapdims = transpose
 
 
 def t(input: Tensor) -> Any:
-    """The transpose of a matrix; a tensor of fewer dimensions as it is."""
+    """The transpose of a matrix; a tensor of fewer dimensions as it is.
+
+    >>> numgrad.t(numgrad.tensor([[1, 2]]))
+    tensor([[1],
+            [2]])
+    """
     data = input._data
     if data.ndim > 2:
         raise RuntimeError(
@@ -245,27 +262,41 @@ def _t_backward(node: Any, grad: Any) -> Any:
 
 
 def T(input: Tensor) -> Any:
-    """All dimensions in reverse order."""
-    ndim = input._data.ndim
-    return t(input) if ndim == 2 else permute(input, tuple(range(ndim - 1, -1, -1)))
+    """All dimensions in reverse order.
+
+    >>> numgrad.tensor([[1, 2], [3, 4]]).T
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    data = input._data
+    order = tuple(range(data.ndim - 1, -1, -1))
+    return _view(input, data.T, "PermuteBackward0", permute, (order,), _permute_backward)
 
 
 def mT(input: Tensor) -> Any:
-    """The last two dimensions exchanged."""
-    if input._data.ndim < 2:
+    """The last two dimensions exchanged.
+
+    >>> numgrad.zeros(5, 2, 3).mT.shape
+    torch.Size([5, 3, 2])
+    """
+    if input._data.ndim == 1:
         raise RuntimeError(
             "tensor.mT is only supported on matrices or batches of matrices. Got "
             f"{input._data.ndim}-D tensor."
         )
-    return transpose(input, -2, -1)
+    return transpose(input, -2, -1) if input._data.ndim else input
 
 
 def adjoint(input: Tensor) -> Any:
-    """The last two dimensions exchanged."""
+    """The last two dimensions exchanged.
+
+    >>> numgrad.adjoint(numgrad.zeros(2, 3)).shape
+    torch.Size([3, 2])
+    """
     return mT(input)
 
 
-def movedim(input: Tensor, source: Any, destination: Any) -> Any:
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to other positions, the others kept in order.
 
     >>> numgrad.movedim(numgrad.zeros(2, 3, 4), 0, -1).shape
@@ -294,7 +325,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Any:
 moveaxis = movedim
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Any:
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1 (only those in `dim`, where given).
 
     >>> numgrad.zeros(1, 3, 1).squeeze().shape
@@ -307,12 +338,12 @@ def squeeze(input: Tensor, dim: Any = None) -> Any:
         dims = (dim,) if isinstance(dim, int) else tuple(dim)
         chosen = {normalize_dim(d, data.ndim) for d in dims}
         shape = tuple([n for k, n in enumerate(data.shape) if k not in chosen or n != 1])
-    name = "SqueezeBackward0" if dim is None else "SqueezeBackward1"
+    name = f"SqueezeBackward{0 if dim is None else 1 if isinstance(dim, int) else 2}"
     arguments = () if dim is None else (dim,)
     return _view(input, data.reshape(shape), name, squeeze, arguments, _reshape_backward)
 
 
-def unsqueeze(input: Tensor, dim: int) -> Any:
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`.
 
     >>> numgrad.zeros(3).unsqueeze(1).shape
@@ -324,7 +355,7 @@ def unsqueeze(input: Tensor, dim: int) -> Any:
     return _view(input, viewed, "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
 
 
-def expand(input: Tensor, *size: Any) -> Any:
+def expand(input: Tensor, *sizes: Any, size: Any = None) -> Any:
     """Dimensions of size 1 repeated to larger sizes without a copy; -1 keeps a size.
 
     >>> numgrad.tensor([[1], [2]]).expand(2, 3)
@@ -332,11 +363,11 @@ def expand(input: Tensor, *size: Any) -> Any:
             [2, 2, 2]])
     """
     data = input._data
-    shape = as_size_or_minus(size)
+    shape = as_size_or_minus(sizes if size is None else (size,))
     lead = len(shape) - data.ndim
     if lead < 0:
         raise RuntimeError(
-            f"expand({type_of(data)}{list(data.shape)}, size={list(shape)}): the number of sizes "
+            f"expand({type_of(data)}{{{list(data.shape)}}}, size={list(shape)}): the number of sizes "
             f"provided ({len(shape)}) must be greater or equal to the number of dimensions in the "
             f"tensor ({data.ndim})"
         )
@@ -379,17 +410,26 @@ def _expand_backward(node: Any, grad: Any) -> Any:
 
 
 def broadcast_to(input: Tensor, size: Any) -> Any:
-    """`expand` under NumPy's name."""
+    """`expand` under NumPy's name.
+
+    >>> numgrad.broadcast_to(numgrad.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand(input, size)
 
 
-def expand_as(input: Tensor, other: Tensor) -> Any:
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.expand(other.shape)`."""
     return expand(input, other._data.shape)
 
 
 def broadcast_tensors(*tensors: Any) -> tuple:
-    """All tensors expanded to their common shape."""
+    """All tensors expanded to their common shape.
+
+    >>> [len(t) for t in numgrad.broadcast_tensors(numgrad.zeros(1), numgrad.zeros(3))]
+    [3, 3]
+    """
     from ._core import broadcast_shapes
 
     listed = tensors[0] if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
@@ -397,7 +437,7 @@ def broadcast_tensors(*tensors: Any) -> tuple:
     return tuple([expand(x, shape) for x in listed])
 
 
-def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
+def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """`length` elements of dimension `dim` from `start` on.
 
     >>> numgrad.arange(5).narrow(0, 1, 3)
@@ -422,7 +462,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Any:
     return slice_dim(input, axis, start, start + length, 1)
 
 
-def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Any:
+def slice_dim(input: Any, axis: int, start: int, stop: int, step: int) -> Tensor:
     """input[..., start:stop:step, ...] in dimension `axis`, as a view."""
     index = (slice(None),) * axis + (slice(start, stop, step),)
     return _view(
@@ -440,7 +480,7 @@ def _slice_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, slice_dim, arguments)
 
 
-def select(input: Tensor, dim: int, index: Any) -> Any:
+def select(input: Tensor, dim: int, index: Any) -> Tensor:
     """One element of dimension `dim`, which disappears.
 
     >>> numgrad.arange(4).view(2, 2).select(0, 1)
@@ -466,7 +506,13 @@ def _select_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, select, arguments)
 
 
-def scatter_view(grad: Any, shape: tuple, function: Callable, arguments: tuple) -> Any:
+def scatter_view(
+    grad: Any,
+    shape: tuple,
+    function: Callable,
+    arguments: tuple,
+    name: str = "ViewScatterBackward0",
+) -> Any:
     """Zeros of `shape` with `grad` in the place that the view function shows: its transpose."""
     from . import _core
     from .creation import fill_array
@@ -477,7 +523,7 @@ def scatter_view(grad: Any, shape: tuple, function: Callable, arguments: tuple) 
     _core.assign(target, grad._data)
     result = wrap(data)
     if mode.enabled and needs_grad(grad):
-        record(result, "ViewScatterBackward0", _gather_view, (grad,), (), (function, arguments))
+        record(result, name, _gather_view, (grad,), (), (function, arguments))
     return result
 
 
@@ -486,7 +532,7 @@ def _gather_view(node: Any, grad: Any) -> Any:
     return clone(function(grad, *arguments))
 
 
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A view of a diagonal, as the last dimension.
 
     >>> numgrad.arange(4).view(2, 2).diagonal()
@@ -516,10 +562,14 @@ def _diagonal_backward(node: Any, grad: Any) -> Any:
     return scatter_view(grad, shape, diagonal, arguments)
 
 
-def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Any:
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A view with any shape, strides and offset (in elements) of the input's memory.
 
     Reading outside the memory raises; gradients are not defined for it here.
+
+    >>> numgrad.as_strided(numgrad.arange(4), (2, 2), (1, 1))
+    tensor([[0, 1],
+            [1, 2]])
     """
     data = input._data
     root = data
@@ -550,7 +600,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple:
     """
     data = input._data
     if data.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     axis = normalize_dim(dim, data.ndim)
     index = (slice(None),) * axis
     parts = tuple(
@@ -591,11 +641,12 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
     data = tensor._data
+    by_sizes = not hasattr(split_size_or_sections, "__index__")
     if data.ndim == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
     axis = normalize_dim(dim, data.ndim)
     total = data.shape[axis]
-    if hasattr(split_size_or_sections, "__index__"):
+    if not by_sizes:
         size = operator.index(split_size_or_sections)
         if size < 0 or (size == 0 and total):
             raise RuntimeError(
@@ -623,7 +674,8 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple:
     result = tuple(parts)
     if needs_grad(tensor):
         shapes = [p._data.shape for p in parts]
-        record_many(result, "SplitBackward0", _split_backward, (tensor,), (), (axis, shapes))
+        name = "SplitWithSizesBackward0" if by_sizes else "SplitBackward0"
+        record_many(result, name, _split_backward, (tensor,), (), (axis, shapes))
     return result
 
 
@@ -650,7 +702,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple:
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple:
-    """Views of parts that differ in size by one at most, or that end at given indices."""
+    """Views of parts that differ in size by one at most, or that end at given indices.
+
+    >>> numgrad.tensor_split(numgrad.arange(3), 2)
+    (tensor([0, 1]), tensor([2]))
+    """
     axis = normalize_dim(dim, input._data.ndim)
     total = input._data.shape[axis]
     if isinstance(indices_or_sections, int):
@@ -671,7 +727,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
 # ------------------------------------------------------------------------- copies
 
 
-def clone(input: Tensor, *, memory_format: Any = None) -> Any:
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy with memory of its own; gradients flow through it.
 
     >>> numgrad.tensor([1., 2.]).clone()
@@ -688,13 +744,17 @@ def _clone_backward(node: Any, grad: Any) -> Any:
     return grad
 
 
-def contiguous(input: Tensor, memory_format: Any = None) -> Any:
+def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if it is C-contiguous, else a copy that is."""
     return input if input._data.flags.c_contiguous else clone(input)
 
 
 def detach(input: Tensor) -> Any:
-    """The same memory outside the graph."""
+    """The same memory outside the graph.
+
+    >>> numgrad.detach(numgrad.ones(2, requires_grad=True))
+    tensor([1., 1.])
+    """
     result = wrap(input._data)
     if input._counter is None:
         from ..autograd.tape import Counter

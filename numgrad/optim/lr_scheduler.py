@@ -59,7 +59,14 @@ class LambdaLR(LambdaSchedule):
 
 
 class MultiplicativeLR(LambdaSchedule):
-    """The present learning rate times `lr_lambda(epoch)`, each epoch."""
+    """The present learning rate times `lr_lambda(epoch)`, each epoch.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.MultiplicativeLR(optimizer, lambda epoch: 0.5)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
 
     def get_lr(self) -> list[Any]:
         """The learning rates at `last_epoch`."""
@@ -104,7 +111,14 @@ class StepLR(LRScheduler):
 
 
 class MultiStepLR(LRScheduler):
-    """Times `gamma` at each of the epochs in `milestones`."""
+    """Times `gamma` at each of the epochs in `milestones`.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.MultiStepLR(optimizer, milestones=[1, 3], gamma=0.5)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self,
@@ -130,7 +144,14 @@ class MultiStepLR(LRScheduler):
 
 
 class ConstantLR(LRScheduler):
-    """Times `factor` until epoch `total_iters`, then the full learning rate again."""
+    """Times `factor` until epoch `total_iters`, then the full learning rate again.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self,
@@ -210,7 +231,14 @@ class LinearLR(LRScheduler):
 
 
 class ExponentialLR(LRScheduler):
-    """Times `gamma` every epoch."""
+    """Times `gamma` every epoch.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1) -> None:
         self.gamma = gamma
@@ -226,7 +254,14 @@ class ExponentialLR(LRScheduler):
 
 
 class PolynomialLR(LRScheduler):
-    """The learning rate times (1 - epoch / total_iters) ** power, down to 0."""
+    """The learning rate times (1 - epoch / total_iters) ** power, down to 0.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.75]
+    """
 
     def __init__(
         self,
@@ -307,6 +342,12 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     """Half cosines down to `eta_min`, the first of `T_0` epochs, each `T_mult` times the last.
 
     `step(epoch)` takes fractions too, to follow the curve within an epoch.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=2)
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
     """
 
     def __init__(
@@ -438,7 +479,14 @@ def _undo_first_step(scheduler: Any) -> None:
 
 
 class ChainedScheduler(CompositeSchedule):
-    """Several schedules at once: each step is a step of every one, in order."""
+    """Several schedules at once: each step is a step of every one, in order.
+
+    >>> optimizer = numgrad.optim.SGD([numgrad.nn.Parameter(numgrad.ones(1))], lr=1.)
+    >>> scheduler = numgrad.optim.lr_scheduler.ChainedScheduler([numgrad.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.5)])
+    >>> optimizer.step(); scheduler.step()
+    >>> scheduler.get_last_lr()
+    [0.5]
+    """
 
     def __init__(
         self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import ops
 from ..autograd import tape
+from ..autograd.tape import Holding
 from ..dtypes import float32
 from ..tensor import RemovableHandle, Tensor
 
@@ -120,6 +121,7 @@ class Optimizer:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        tape.changes.count += 1
         self.__dict__.update(state)
         if "_step_pre_hooks" not in self.__dict__:
             self._add_hook_tables()
@@ -128,6 +130,20 @@ class Optimizer:
             for name, default in self.defaults.items():
                 if default is not required:
                     group.setdefault(name, default)
+
+    def __reached__(self) -> Holding:
+        """What a compiled program that runs this optimizer depends on."""
+        params = [p for group in self.param_groups for p in group["params"]]
+        objects = list(params)
+        found: list[Any] = []
+        for key, state in self.state.items():
+            for name, value in state.items():
+                tensor = isinstance(value, Tensor)
+                objects += [value] if tensor else []
+                found.append((id(key), name, id(value) if tensor else repr(value)))
+        hooks = (*self._step_pre_hooks.values(), *self._step_post_hooks.values())
+        snapshot = (tuple(map(id, params)), tuple(found), tuple(map(id, hooks)))
+        return Holding(objects, snapshot, tuple(self.param_groups))
 
     def __repr__(self) -> str:
         text = type(self).__name__ + " ("
@@ -212,6 +228,7 @@ class Optimizer:
         for name, default in self.defaults.items():
             param_group.setdefault(name, default)
         self.param_groups.append(param_group)
+        tape.changes.count += 1
 
     def _check_params(self, params: list[Any]) -> None:
         for param in params:

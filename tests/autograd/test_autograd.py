@@ -259,7 +259,8 @@ def test_grad_fn_names():
     x = ng.ones(2, 2, requires_grad=True)
     for result, name in [
         (x + 1, "AddBackward0"),
-        (x.T, "TBackward0"),
+        (x.t(), "TBackward0"),
+        (x.T, "PermuteBackward0"),
         (x.view(4), "ViewBackward0"),
         (x**2, "PowBackward0"),
         (x[0], "SelectBackward0"),

@@ -27,7 +27,11 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """x clamped to [0, 6]."""
+    """x clamped to [0, 6].
+
+    >>> numgrad.nn.functional.relu6(numgrad.tensor([-1., 8.]))
+    tensor([0., 6.])
+    """
     return ops.relu6_(input) if inplace else ops.relu6(input)
 
 
@@ -41,22 +45,38 @@ def silu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x · tanh(softplus(x))."""
+    """x · tanh(softplus(x)).
+
+    >>> numgrad.nn.functional.mish(numgrad.tensor([-1., 1.]))
+    tensor([-0.3034,  0.8651])
+    """
     return _mish_(input) if inplace else ops.mish(input)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
-    """ELU scaled so that activations keep mean 0 and variance 1."""
+    """ELU scaled so that activations keep mean 0 and variance 1.
+
+    >>> numgrad.nn.functional.selu(numgrad.tensor([-1., 1.]))
+    tensor([-1.1113,  1.0507])
+    """
     return selu_(input) if inplace else ops.selu(input)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """x where x > 0, else alpha · (eˣ - 1)."""
+    """x where x > 0, else alpha · (eˣ - 1).
+
+    >>> numgrad.nn.functional.elu(numgrad.tensor([-1., 2.]))
+    tensor([-0.6321,  2.0000])
+    """
     return ops.elu_(input, alpha) if inplace else ops.elu(input, alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1))."""
+    """max(0, x) + min(0, alpha · (e^(x/alpha) - 1)).
+
+    >>> numgrad.nn.functional.celu(numgrad.tensor([-1., 2.]), alpha=2.)
+    tensor([-0.7869,  2.0000])
+    """
     return _celu_(input, alpha) if inplace else ops.celu(input, alpha)
 
 
@@ -74,7 +94,11 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
-    """x clamped to [min_val, max_val]; ValueError where that is empty."""
+    """x clamped to [min_val, max_val]; ValueError where that is empty.
+
+    >>> numgrad.nn.functional.hardtanh(numgrad.tensor([-2., 0.5]))
+    tensor([-1.0000,  0.5000])
+    """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
     if inplace:
@@ -83,24 +107,40 @@ def hardtanh(
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
-    """x · min(max(x + 3, 0), 6) / 6."""
+    """x · min(max(x + 3, 0), 6) / 6.
+
+    >>> numgrad.nn.functional.hardswish(numgrad.tensor([-1., 1.]))
+    tensor([-0.3333,  0.6667])
+    """
     return _hardswish_(input) if inplace else ops.hardswish(input)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x + 3, 0), 6) / 6."""
+    """min(max(x + 3, 0), 6) / 6.
+
+    >>> numgrad.nn.functional.hardsigmoid(numgrad.tensor([-1., 1.]))
+    tensor([0.3333, 0.6667])
+    """
     return _hardsigmoid_(input) if inplace else ops.hardsigmoid(input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x where x > threshold, else value."""
+    """x where x > threshold, else value.
+
+    >>> numgrad.nn.functional.threshold(numgrad.tensor([-1., 2.]), 0, 9)
+    tensor([9., 2.])
+    """
     if inplace:
         return threshold_(input, threshold, value)
     return ops.threshold(input, threshold, value)
 
 
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
-    """x where x > 0, else weight · x: one weight, or one a channel (dimension 1)."""
+    """x where x > 0, else weight · x: one weight, or one a channel (dimension 1).
+
+    >>> numgrad.nn.functional.prelu(numgrad.tensor([-1., 2.]), numgrad.tensor([0.1]))
+    tensor([-0.1000,  2.0000])
+    """
     if weight.dim() > 1:
         raise RuntimeError(
             f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}"
@@ -129,6 +169,9 @@ def rrelu(
     """x where x > 0, else a · x: in training each element draws a from [lower, upper].
 
     Otherwise a is (lower + upper) / 2.
+
+    >>> numgrad.nn.functional.rrelu(numgrad.tensor([-12., 2.]), 0.25, 0.75)
+    tensor([-6.,  2.])
     """
     return (
         rrelu_(input, lower, upper, training) if inplace else _rrelu(input, lower, upper, training)
@@ -182,14 +225,22 @@ def softmax(
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """The logarithm of the softmax along `dim`, computed in `dtype` if one is given."""
+    """The logarithm of the softmax along `dim`, computed in `dtype` if one is given.
+
+    >>> numgrad.nn.functional.log_softmax(numgrad.zeros(2), dim=0)
+    tensor([-0.6931, -0.6931])
+    """
     return ops.log_softmax(input, dim, dtype)
 
 
 def softmin(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
-    """The softmax of -x along `dim`, computed in `dtype` if one is given."""
+    """The softmax of -x along `dim`, computed in `dtype` if one is given.
+
+    >>> numgrad.nn.functional.softmin(numgrad.zeros(2), dim=0)
+    tensor([0.5000, 0.5000])
+    """
     return ops.softmin(input, dim, dtype)
 
 
@@ -200,6 +251,9 @@ def gumbel_softmax(
 
     With `hard` the result is one-hot, and its gradient that of the soft sample. `eps` is accepted
     and has no effect.
+
+    >>> numgrad.nn.functional.gumbel_softmax(numgrad.zeros(2, 3), hard=True).sum(1)
+    tensor([1., 1.])
     """
     gumbels = -ops.empty_like(logits).exponential_().log()
     soft = ops.softmax((logits + gumbels) / tau, dim)

@@ -62,7 +62,11 @@ def scaled_dot_product_attention(
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """yₖ = x₁ᵀ Aₖ x₂ + bₖ: (…, I), (…, J), weight (K, I, J) → (…, K)."""
+    """yₖ = x₁ᵀ Aₖ x₂ + bₖ: (…, I), (…, J), weight (K, I, J) → (…, K).
+
+    >>> numgrad.nn.functional.bilinear(numgrad.ones(1, 2), numgrad.ones(1, 3), numgrad.ones(4, 2, 3))
+    tensor([[6., 6., 6., 6.]])
+    """
     if input1.dim() != input2.dim():
         raise RuntimeError(
             f"bilinear(): input dimensions do not match: got {input1.dim()} and {input2.dim()}"

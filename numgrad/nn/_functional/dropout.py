@@ -67,7 +67,11 @@ def _deprecated_rank(name: str, rank: int, spatial: str, expected: str) -> str:
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Dropout of whole channels of (N, C, L) or (C, L)."""
+    """Dropout of whole channels of (N, C, L) or (C, L).
+
+    >>> numgrad.nn.functional.dropout1d(numgrad.ones(2, 3, 4), 0.5).shape
+    torch.Size([2, 3, 4])
+    """
     _check(p)
     if input.dim() not in (2, 3):
         raise RuntimeError(
@@ -81,7 +85,11 @@ def dropout1d(
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Dropout of whole channels of (N, C, H, W)."""
+    """Dropout of whole channels of (N, C, H, W).
+
+    >>> numgrad.nn.functional.dropout2d(numgrad.ones(2, 3, 4, 4), 0.5).shape
+    torch.Size([2, 3, 4, 4])
+    """
     _check(p)
     if input.dim() not in (3, 4):
         warnings.warn(
@@ -103,7 +111,11 @@ def dropout2d(
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
-    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    >>> numgrad.nn.functional.dropout3d(numgrad.ones(2, 3, 4, 4, 4), 0.5).shape
+    torch.Size([2, 3, 4, 4, 4])
+    """
     _check(p)
     if input.dim() not in (4, 5):
         warnings.warn(
@@ -116,14 +128,22 @@ def dropout3d(
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """Dropout that keeps mean 0 and variance 1 (Klambauer et al., 2017)."""
+    """Dropout that keeps mean 0 and variance 1 (Klambauer et al., 2017).
+
+    >>> numgrad.nn.functional.alpha_dropout(numgrad.ones(2), 0.5)
+    tensor([1., 1.])
+    """
     return _alpha_dropout(input, p, training, inplace, channels=False)
 
 
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
-    """`alpha_dropout` of whole channels."""
+    """`alpha_dropout` of whole channels.
+
+    >>> numgrad.nn.functional.feature_alpha_dropout(numgrad.ones(2, 3), 0.5).shape
+    torch.Size([2, 3])
+    """
     return _alpha_dropout(input, p, training, inplace, channels=True)
 
 

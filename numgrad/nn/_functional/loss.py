@@ -42,7 +42,11 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """ln(1 + e^(-y·x)) for targets y of 1 and -1."""
+    """ln(1 + e^(-y·x)) for targets y of 1 and -1.
+
+    >>> numgrad.nn.functional.soft_margin_loss(numgrad.zeros(2), numgrad.ones(2))
+    tensor(0.6931)
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     return _reduce(ops.log1p(ops.exp(-target * input)), reduction)
 
@@ -55,7 +59,11 @@ def multilabel_soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Binary cross-entropy of the logits of each class, (N, C) → (N), averaged over classes."""
+    """Binary cross-entropy of the logits of each class, (N, C) → (N), averaged over classes.
+
+    >>> numgrad.nn.functional.multilabel_soft_margin_loss(numgrad.zeros(1, 2), numgrad.ones(1, 2))
+    tensor(0.6931)
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     loss = -(target * ops.logsigmoid(input) + (1 - target) * ops.logsigmoid(-input))
     if weight is not None:
@@ -73,7 +81,11 @@ def multi_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
 ) -> Tensor:
-    """Hinge loss of class scores (N, C) or (C): Σⱼ max(0, margin - x_y + xⱼ)ᵖ / C, j ≠ y."""
+    """Hinge loss of class scores (N, C) or (C): Σⱼ max(0, margin - x_y + xⱼ)ᵖ / C, j ≠ y.
+
+    >>> numgrad.nn.functional.multi_margin_loss(numgrad.tensor([[0.2, 0.8]]), numgrad.tensor([1]))
+    tensor(0.2000)
+    """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
@@ -103,6 +115,10 @@ def triplet_margin_with_distance_loss(
     """max(0, d(a, p) - d(a, n) + margin), by default with d the Euclidean distance.
 
     `swap`: the distance of positive and negative counts where it is the smaller one.
+
+    >>> a, p, n = (numgrad.full((1, 2), v) for v in (0., 1., 9.))
+    >>> numgrad.nn.functional.triplet_margin_with_distance_loss(a, p, n)
+    tensor(0.)
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")

@@ -1,0 +1,208 @@
+"""Passes over the graph: each takes a graph and returns one that does the same.
+
+`remove_dead` drops calls whose results nobody reads. `fuse` merges elementwise calls that share
+values into one loop each, so that what lies between them never goes to memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..kernels._elementwise import Elementwise, Fused, Step
+from .graph import Call, Graph, Value
+
+#: The most inputs and functions of one fused loop.
+ARRAYS, STEPS = 16, 64
+
+
+def optimize(graph: Graph, settings: dict[str, Any]) -> Graph:
+    """All passes, in order; `settings["passes"]` names those to run."""
+    for name in settings.get("passes", tuple(PASSES)):
+        graph = PASSES[name](graph)
+        graph.verify()
+    return graph
+
+
+# ---------------------------------------------------------------------- dead code
+
+
+def remove_dead(graph: Graph) -> Graph:
+    """Without the calls that only write what is never read."""
+    live = {id(value.storage) for value in graph.results}
+    kept: list[Call] = []
+    for call in reversed(graph.calls):
+        lasting = any(v.storage.kind != "temporary" or id(v.storage) in live for v in call.writes)
+        if lasting or call.checks:
+            kept.append(call)
+            live.update(id(value.storage) for value in call.reads)
+            for check in call.checks:
+                listed = (v for v in check.arguments if isinstance(v, Value))
+                live.update(id(v.storage) for v in (check.flag, *listed))
+    return graph.replaced(kept[::-1])
+
+
+# ---------------------------------------------------------------------- fusion
+
+
+class _Group:
+    """Elementwise calls that become one loop, at the place of the first."""
+
+    def __init__(self, call: Call) -> None:
+        self.calls = [call]
+        self.shape = call.writes[0].shape
+
+    @property
+    def reads(self) -> list[Value]:
+        """What the loop reads that it does not compute."""
+        made: set[tuple] = set()
+        found: dict[tuple, Value] = {}
+        for call in self.calls:
+            for value in call.reads:
+                if value.key not in made:
+                    found.setdefault(value.key, value)
+            made.update(value.key for value in call.writes)
+        return list(found.values())
+
+    @property
+    def writes(self) -> list[Value]:
+        return [value for call in self.calls for value in call.writes]
+
+    def takes(self, call: Call) -> bool:
+        """Whether the call can be part of the same loop."""
+        if call.writes[0].shape != self.shape or len(self.calls) >= STEPS:
+            return False
+        known = {v.key for c in self.calls for v in c.values}
+        if not any(v.key in known and v.size > 1 for v in call.values):
+            return False  # nothing in common
+        for mine in self.writes:
+            for value in call.values:
+                if mine.overlaps(value) and mine.key != value.key:
+                    return False
+            if mine.key == call.writes[0].key:
+                return False  # written twice
+        # No output may overlap what the loop reads.
+        outputs = [*self.writes, *call.writes]
+        reads = [*self.reads, *call.reads]
+        made = {v.key for v in self.writes}
+        if any(o.overlaps(r) for o in outputs for r in reads if r.key not in made):
+            return False
+        return len({r.key for r in reads} - made) <= ARRAYS
+
+
+def fuse(graph: Graph) -> Graph:
+    """With elementwise calls merged into loops."""
+    items: list[Call | _Group] = []
+    for call in graph.calls:
+        if not _fusable(call):
+            items.append(call)
+            continue
+        home = None
+        # Up past the calls in between, to the nearest group that it can join.
+        for position in range(len(items) - 1, -1, -1):
+            item = items[position]
+            if isinstance(item, _Group) and item.takes(call):
+                home = position
+                break
+            if _conflict(item, call):
+                # Or the group comes down to it.
+                home = _sink(items, position, call)
+                break
+        if home is None:
+            items.append(_Group(call))
+        else:
+            group = items[home]
+            assert isinstance(group, _Group)
+            group.calls.append(call)
+    used = [v for item in items if isinstance(item, Call) for v in item.values]
+    used += [c.flag for item in items if isinstance(item, Call) for c in item.checks]
+    used += [*graph.results, *[v for item in items if isinstance(item, _Group) for v in item.reads]]
+    storages = {id(value.storage) for value in used}
+    calls = [
+        item if isinstance(item, Call) else _fused_call(item, storages) for item in items
+    ]
+    return graph.replaced(calls)
+
+
+def _sink(items: list, last: int, call: Call) -> int | None:
+    """Move the nearest group above `last` that takes the call down to the end, if it may pass."""
+    for position in range(last - 1, -1, -1):
+        item = items[position]
+        if isinstance(item, _Group) and item.takes(call):
+            between = items[position + 1 :]
+            if any(_conflict(other, inner) for other in between for inner in item.calls):
+                return None
+            if any(_conflict(other, call) for other in between if not _feeds(other, call)):
+                return None
+            items.append(items.pop(position))
+            return len(items) - 1
+    return None
+
+
+def _feeds(item: Call | _Group, call: Call) -> bool:
+    """Whether the only conflict is that the call reads what `item` writes."""
+    return not any(w.overlaps(v) for w in call.writes for v in (*item.reads, *item.writes))
+
+
+def _conflict(item: Call | _Group, call: Call) -> bool:
+    """Whether the two may not change places."""
+    for written in item.writes:
+        if any(written.overlaps(value) for value in call.values):
+            return True
+    return any(w.overlaps(r) for w in call.writes for r in item.reads)
+
+
+def _fusable(call: Call) -> bool:
+    if not isinstance(call.kernel, Elementwise) or isinstance(call.kernel, Fused) or call.checks:
+        return False
+    out = call.writes[0]
+    if out.storage.kind != "temporary" or not out.is_dense() or out.size == 0:
+        return False
+    return not any(out.overlaps(value) for value in call.reads)
+
+
+def _fused_call(group: _Group, used: set[int]) -> Call:
+    if len(group.calls) == 1:
+        return group.calls[0]
+    inputs: dict[tuple, int] = {}
+    made: dict[tuple, int] = {}
+    values: list[Value] = []
+    steps: list[Step] = []
+    outputs: list[tuple[int, Value]] = []
+    for call in group.calls:
+        operands = []
+        for value in call.reads:
+            if value.key in made:
+                operands.append(-1 - made[value.key])
+                continue
+            if value.key not in inputs:
+                inputs[value.key] = len(values)
+                values.append(value)
+            operands.append(inputs[value.key])
+        out = call.writes[0]
+        made[out.key] = len(steps)
+        steps.append(Step(call.kernel.function, tuple(operands), out.dtype))
+        if id(out.storage) in used:
+            outputs.append((len(steps) - 1, out))
+    if not outputs:
+        outputs.append((len(steps) - 1, group.calls[-1].writes[0]))
+    dtypes = tuple([value.dtype for value in values])
+    kernel = _fused_kernel(dtypes, tuple(steps), tuple([k for k, _ in outputs]))
+    arguments = (*values, *[out for _, out in outputs])
+    size = outputs[0][1].size
+    work = size * max(1, len(steps) // 4)
+    return Call(kernel, group.calls[0].dtype, size, arguments, work)
+
+
+@functools.lru_cache(maxsize=1024)
+def _fused_kernel(
+    dtypes: tuple[np.dtype, ...], steps: tuple[Step, ...], results: tuple[int, ...]
+) -> Fused:
+    """One kernel for every structure: graphs of other shapes share it."""
+    return Fused(dtypes, steps, results)
+
+
+PASSES: dict[str, Callable[[Graph], Graph]] = {"remove_dead": remove_dead, "fuse": fuse}

@@ -1,0 +1,228 @@
+"""A graph made ready to run: memory laid out, arguments made, everything in one native table.
+
+Every array that a kernel is launched on is a NumPy array object of the program's own, made once;
+before a run only the data pointers of those on inputs and results are set, natively. So a run costs
+one call, whatever the number of launches.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd.tape import Variable
+from ..kernels import _program as native
+from ..kernels._launch import PARALLEL_WORK
+from ..kernels._native import ARRAY_DATA, FLOAT_VALUE
+from ..kernels._program import runner
+from .graph import Call, Graph, Storage, Value
+from .number import Number
+
+ALIGN = 64
+
+
+class Program:
+    """The native form of a graph: `run(address, arrays)` on the arrays of inputs, then results.
+
+    The storages in `fresh` are the results', allocated for every run; those in `moving` are given
+    their memory by `move`; all other temporaries share an arena.
+    """
+
+    def __init__(
+        self, graph: Graph, fresh: Sequence[Storage], moving: Sequence[Storage] = ()
+    ) -> None:
+        self.graph = graph
+        self.kept: list[Any] = []  # what the table points to
+        self.arrays: dict[tuple, np.ndarray] = {}
+        self.floats: list[tuple[int, Any]] = []  # address and origin of numbers that may change
+        self._places: dict[int, int] = {}  # static addresses of storages
+        regions: dict[int, int] = {}
+        for k, value in enumerate(graph.inputs):
+            regions.setdefault(id(value.storage), k)
+        for k, storage in enumerate(fresh):
+            regions[id(storage)] = len(graph.inputs) + k
+        self._regions = regions
+        self._moving = {id(storage) for storage in moving}
+        self._patches: list[int] = []
+        self._moved: dict[int, list[tuple[int, int]]] = {}
+        self.arena = self._lay_out(graph)
+        calls: list[int] = []
+        for call in graph.calls:
+            calls += self._call(call)
+        header = np.zeros(native.HEADER, np.int64)
+        tables = {
+            native.INPUTS: (self._inputs(graph.inputs), len(graph.inputs)),
+            native.PATCHES: (self._patches, len(self._patches) // native.PATCH),
+            native.CALLS: (calls, len(graph.calls)),
+        }
+        for place, (words, count) in tables.items():
+            table = np.array(words or [0], np.int64)
+            self.kept.append(table)
+            header[place], header[place + 1] = count, table.ctypes.data
+        header[native.POOL : native.POOL + 3] = runner.pool()
+        self.header = header
+        self.address = header.ctypes.data
+        self.run = runner.run
+
+    # ------------------------------------------------------------------ memory
+
+    def _lay_out(self, graph: Graph) -> np.ndarray:
+        """One block for all temporaries; those that are never alive at once share bytes."""
+        first: dict[int, int] = {}
+        last: dict[int, int] = {}
+        storages: dict[int, Storage] = {}
+        for position, call in enumerate(graph.calls):
+            checked = [check.flag for check in call.checks]
+            for value in (*call.values, *checked):
+                storage = value.storage
+                elsewhere = id(storage) in self._regions or id(storage) in self._moving
+                if storage.kind == "temporary" and not elsewhere:
+                    storages[id(storage)] = storage
+                    first.setdefault(id(storage), position)
+                    last[id(storage)] = position
+                    if call.checks:  # an error may still show it
+                        last[id(storage)] = len(graph.calls)
+        for value in graph.results:
+            if id(value.storage) in storages:
+                last[id(value.storage)] = len(graph.calls)
+        # The largest first, each at the lowest place that is free for its whole life.
+        placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+        offsets: dict[int, int] = {}
+        total = 0
+        for key in sorted(storages, key=lambda k: (-storages[k].nbytes, first[k])):
+            size = -(-max(storages[key].nbytes, 1) // ALIGN) * ALIGN
+            offset = 0
+            for start, end, born, dies in sorted(placed):
+                if born <= last[key] and first[key] <= dies and start < offset + size:
+                    offset = max(offset, end)
+            offsets[key] = offset
+            placed.append((offset, offset + size, first[key], last[key]))
+            total = max(total, offset + size)
+        arena = np.zeros(total + ALIGN, np.uint8)
+        start = -(-arena.ctypes.data // ALIGN) * ALIGN
+        for key, offset in offsets.items():
+            self._places[key] = start + offset
+        self.temporary_bytes = total
+        return arena
+
+    def _place(self, storage: Storage) -> int:
+        """The address of a storage that stays where it is."""
+        if id(storage) in self._places:
+            return self._places[id(storage)]
+        if storage.kind == "number":
+            origin: Any = storage.number
+            array = np.zeros((), storage.root.dtype)
+            array[...] = float(origin)
+            self.kept.append(array)
+            address = array.ctypes.data
+            self.floats.append((array, origin.origin))
+        elif storage.kind == "lasting":
+            self.kept.append(storage.root)
+            address = storage.root.ctypes.data
+        else:
+            raise AssertionError(f"{storage!r} has no place")
+        self._places[id(storage)] = address
+        return address
+
+    def array(self, value: Value) -> np.ndarray:
+        """The program's own array object for a value."""
+        array = self.arrays.get(value.key)
+        if array is None:
+            anywhere = np.empty(1, value.dtype)
+            array = np.lib.stride_tricks.as_strided(anywhere, value.shape, value.strides)
+            self.arrays[value.key] = array
+            place = id(array) + ARRAY_DATA
+            region = self._regions.get(id(value.storage))
+            if id(value.storage) in self._moving:
+                self._moved.setdefault(id(value.storage), []).append((place, value.offset))
+            elif region is None:
+                ctypes.c_int64.from_address(place).value = self._place(value.storage) + value.offset
+            else:
+                self._patches += [place, region, value.offset]
+        return array
+
+    # ------------------------------------------------------------------ tables
+
+    def _argument(self, value: Any) -> Any:
+        if isinstance(value, Value):
+            return self.array(value)
+        if isinstance(value, tuple):
+            return tuple([self._argument(item) for item in value])
+        number = float(value) * 1.0  # an object of its own
+        if isinstance(value, Number):
+            self.floats.append((number, value.origin))
+        return number
+
+    def _call(self, call: Call) -> list[int]:
+        arguments = tuple([self._argument(value) for value in call.arguments])
+        checks = [
+            self.array(check.flag).ctypes.data + check.index * check.flag.dtype.itemsize
+            for check in call.checks
+        ]
+        table = np.array(checks or [0], np.int64)
+        self.kept += [arguments, table]
+        address = call.kernel.addresses.get(call.dtype) or call.kernel.compile(call.dtype)
+        pieces = min(call.n, 2 * call.work // PARALLEL_WORK) if call.work >= PARALLEL_WORK else 1
+        items = id(arguments) + tuple.__basicsize__
+        return [address, call.n, items, max(pieces, 1), len(checks), table.ctypes.data]
+
+    def _inputs(self, inputs: Sequence[Value]) -> list[int]:
+        words: list[int] = []
+        for value in inputs:
+            self.kept.append(value.dtype)
+            words += [id(value.dtype), len(value.shape)]
+            for n, stride in zip(value.shape, value.strides, strict=True):
+                words += [n, native.ANY if n == 1 else stride]
+        return words
+
+    # ------------------------------------------------------------------ between runs
+
+    def set_numbers(self, numbers: list) -> None:
+        """Compute all numbers that depend on the input numbers anew."""
+        for place, origin in self.floats:
+            value = origin(numbers)
+            if isinstance(place, np.ndarray):
+                place[...] = value
+            else:
+                ctypes.c_double.from_address(id(place) + FLOAT_VALUE).value = float(value)
+
+    def move(self, storage: Storage, array: np.ndarray, value: Value) -> None:
+        """Give a storage the memory of `array`, which is to hold `value`."""
+        start = array.ctypes.data - value.offset
+        for place, offset in self._moved.get(id(storage), ()):
+            ctypes.c_int64.from_address(place).value = start + offset
+
+    def set_guards(self, guards: Sequence[tuple[int, int, bool]]) -> None:
+        """The words in memory that have to be, or not to be, as given for the program to run."""
+        words = np.array([word for guard in guards for word in guard] or [0], np.int64)
+        self._guards = words
+        self.header[native.GUARDS] = len(guards)
+        self.header[native.GUARDS + 1] = words.ctypes.data
+
+    def raise_check(self, position: int) -> None:
+        """Raise what the failed check after a call raises."""
+        for check in self.graph.calls[position].checks:
+            if self.array(check.flag).item(check.index):
+                check.function(
+                    *[self.array(a) if isinstance(a, Value) else a for a in check.arguments]
+                )
+
+
+def slot_offset(name: str) -> int:
+    """Where a tensor object keeps the attribute `name`, in bytes from its start."""
+    if name not in _offsets:
+        probe, mark = object.__new__(Variable), object()
+        setattr(probe, name, mark)
+        size = Variable.__basicsize__
+        words = (ctypes.c_int64 * (size // 8)).from_address(id(probe))
+        found = [k for k in range(size // 8) if words[k] == id(mark)]
+        if len(found) != 1:
+            raise RuntimeError(f"cannot tell where tensors keep {name}")
+        _offsets[name] = 8 * found[0]
+    return _offsets[name]
+
+
+_offsets: dict[str, int] = {}

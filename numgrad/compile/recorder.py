@@ -1,0 +1,198 @@
+"""Recording: listening at the seam where operations launch kernels.
+
+While a `Recorder` is active on a thread, the function runs as it always does, and every launch,
+every new array and every check is noted down as a `Graph`. What leaves the seam, a value that
+Python reads, ends the recording but not the run: the function goes on eagerly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..device import cpu
+from ..kernels import elementwise as table
+from ..ops import _core
+from .graph import Call, Check, Graph, Storage, Value, effects
+from .number import Number
+
+_recording = threading.RLock()
+
+
+class Recorder:
+    """Notes down one run; `reason` says why there is no graph of it, None where there is one."""
+
+    def __init__(self, inputs: list[np.ndarray], lasting: set[int], strict: bool = False) -> None:
+        self.calls: list[Call] = []
+        self.reason: str | None = None
+        self.strict = strict
+        self.thread = threading.get_ident()
+        self.storages: dict[int, Storage] = {}  # by the id of the array that owns the memory
+        self.lasting = lasting  # ids of the owners of memory that is known to live on
+        self.before: dict[int, np.ndarray] = {}  # what unknown memory held before it was written
+        self.count = itertools.count()
+        self.inputs: list[Value] = []
+        self.extents: list[tuple[int, int, int, Storage]] = []
+        self.owners: list[np.ndarray] = []
+        for array in inputs:
+            self.inputs.append(self._input(array))
+
+    def _input(self, array: np.ndarray) -> Value:
+        root = owner(array)
+        address = array.ctypes.data
+        probe = Value(None, 0, array.shape, array.strides, array.dtype)  # type: ignore[arg-type]
+        nbytes = probe.extent[1]
+        for known, low, high, storage in self.extents:
+            if known == id(root) and low < address + nbytes and address < high:
+                if (low, high) != (address, address + nbytes):
+                    self.fail("two arguments overlap in memory without being the same")
+                return Value(storage, 0, array.shape, array.strides, array.dtype)
+        storage = Storage("input", nbytes, len(self.extents))
+        storage.root, storage.address = root, address
+        self.extents.append((id(root), address, address + nbytes, storage))
+        self.owners.append(root)
+        return Value(storage, 0, array.shape, array.strides, array.dtype)
+
+    # ------------------------------------------------------------------ while it runs
+
+    def value(self, array: np.ndarray) -> Value:
+        """The graph's name for an array."""
+        root = owner(array)
+        address = array.ctypes.data
+        for known, low, high, storage in self.extents:
+            if known == id(root) and low <= address < high:
+                return Value(storage, address - low, array.shape, array.strides, array.dtype)
+        storage = self.storages.get(id(root))  # type: ignore[assignment]
+        if storage is None:
+            storage = Storage("lasting", root.nbytes, next(self.count), root)
+            self.storages[id(root)] = storage
+        return Value(
+            storage, address - storage.address, array.shape, array.strides, array.dtype
+        )
+
+    def empty(self, shape: Any, dtype: Any) -> np.ndarray:
+        data = np.empty(shape, dtype)
+        if threading.get_ident() == self.thread and self.reason is None:
+            storage = Storage("temporary", data.nbytes, next(self.count), data)
+            self.storages[id(data)] = storage
+        return data
+
+    def launch(self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
+        if threading.get_ident() == self.thread and self.reason is None:
+            self._note(kernel, dtype, n, arguments, work)
+        cpu.run(kernel, dtype, n, plain(arguments), work)
+
+    def _note(self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
+        named: list[Any] = []
+        for value, effect in zip(arguments, effects(kernel, len(arguments)), strict=True):
+            if type(value) is np.ndarray:
+                named.append(self._argument(value, effect))
+            elif type(value) is tuple:
+                named.append(tuple([self._argument(item, effect) for item in value]))
+            elif isinstance(value, float):
+                named.append(value)
+            else:
+                self.fail(f"{kernel.name} was launched on a {type(value).__name__}")
+                return
+        self.calls.append(Call(kernel, dtype, n, tuple(named), work))
+
+    def _argument(self, array: np.ndarray, effect: str) -> Value:
+        value = self.value(array)
+        storage = value.storage
+        if effect != "reads" and storage.kind == "lasting" and id(storage.root) not in self.lasting:
+            # Written, and not known to live on: perhaps made on the way with a content.
+            self.before.setdefault(id(storage.root), storage.root.ravel("K").copy())
+        return value
+
+    def check(self, flag: Any, index: int, function: Callable, arguments: tuple) -> None:
+        """A check that an operation makes on what a kernel has found."""
+        if threading.get_ident() != self.thread or self.reason is not None or not self.calls:
+            return
+        named = tuple([self.value(a) if type(a) is np.ndarray else a for a in arguments])
+        self.calls[-1].checks.append(Check(self.value(flag), index, function, named))
+
+    def read(self, what: str) -> None:
+        """Python is about to look at values."""
+        if threading.get_ident() == self.thread:
+            self.fail(f"{what} reads a tensor's values in Python")
+
+    def fail(self, reason: str) -> None:
+        """Give up the graph, not the run."""
+        if self.reason is None:
+            self.reason = f"{reason} ({_line()})"
+            if self.strict:
+                raise CompileError(self.reason)
+
+    def number(self, value: Any, dtype: np.dtype) -> np.ndarray:
+        """A 0-d array for a number that may be another one in the next run."""
+        array = np.array(float(value), dtype)
+        if threading.get_ident() == self.thread and self.reason is None:
+            storage = Storage("number", array.nbytes, next(self.count), array)
+            storage.number = value
+            self.storages[id(array)] = storage
+        return array
+
+    # ------------------------------------------------------------------ afterwards
+
+    def graph(self, results: list[Value]) -> Graph:
+        """What was noted down; memory that was made with a content is given it first."""
+        filled = []
+        for key, content in self.before.items():
+            storage = self.storages[key]
+            storage.kind = "temporary"
+            source = Storage("lasting", content.nbytes, next(self.count), content)
+            dtype, whole = content.dtype, (content.shape, content.strides, content.dtype)
+            arguments = (Value(source, 0, *whole), Value(storage, 0, *whole))
+            filled.append(Call(table.copy[dtype], dtype, content.size, arguments, content.size))
+        return Graph(self.inputs, filled + self.calls, results)
+
+
+class CompileError(RuntimeError):
+    """A function that `numgrad.compile` cannot turn into one program."""
+
+
+def owner(array: np.ndarray) -> np.ndarray:
+    """The array that owns the memory of a view (of an array on foreign memory: the array)."""
+    base = array.base
+    while isinstance(base, np.ndarray):
+        array, base = base, base.base
+    return array
+
+
+def plain(arguments: tuple) -> tuple:
+    """A launch's arguments with Python floats for numbers that are tracked."""
+    if any(type(a) is Number for a in arguments):
+        return tuple([float(a) if type(a) is Number else a for a in arguments])
+    return arguments
+
+
+def _line() -> str:
+    """Where the user's code is: the innermost frame outside numgrad."""
+    for frame in reversed(traceback.extract_stack(sys._getframe(1))):
+        folder = __file__.rsplit("compile", 1)[0]
+        if not frame.filename.startswith(folder):
+            return f"{frame.filename}:{frame.lineno}, in {frame.name}: {frame.line}"
+    return "unknown line"
+
+
+@contextlib.contextmanager
+def listening(recorder: Recorder) -> Iterator[Recorder]:
+    """Send this process's launches through `recorder`, which takes those of its thread."""
+    with _recording:
+        launch, empty = cpu.launch, cpu.empty
+        cpu.launch = _core._launch = recorder.launch
+        cpu.empty = _core._empty = recorder.empty
+        cpu.recorder = recorder
+        try:
+            yield recorder
+        finally:
+            cpu.launch = _core._launch = launch
+            cpu.empty = _core._empty = empty
+            cpu.recorder = None
