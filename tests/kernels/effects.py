@@ -13,7 +13,8 @@ POISONS = (0x5A, 0xA5, 0xFF)
 
 
 class Watch:
-    """Stands in for `cpu.launch`: runs each launch once for every poison, and as it is, and compares.
+    """Stands in for `cpu.run` and `cpu.launch`: runs each launch for every poison, and then as it
+    is, and compares.
 
     `launched` collects the kernels, `faults` one sentence for each way in which a kernel does
     something other than its specs say.
@@ -39,7 +40,7 @@ class Watch:
         for poison in (*POISONS, None):  # the last as it was meant, so that all goes on from there
             for part in written:
                 part.fill(poison)
-            cpu_launch(kernel, dtype, n, arguments, work)
+            cpu_run(kernel, dtype, n, arguments, work)
             outcomes.append([part.array.tobytes() for part in written])
             for part in parts:
                 if part.effect == "reads" and not part.shared and not part.untouched():
@@ -88,15 +89,15 @@ def _parts(kernel, arguments):
     ]
 
 
-cpu_launch = cpu.launch
+cpu_run = cpu.run
 
 
 @contextlib.contextmanager
 def watching():
     """Every launch of an operation inside goes through the `Watch`."""
     watch = Watch()
-    cpu.launch = _core._launch = watch.launch
+    cpu.run = cpu.launch = _core._launch = watch.launch
     try:
         yield watch
     finally:
-        cpu.launch = _core._launch = cpu_launch
+        cpu.run = cpu.launch = _core._launch = cpu_run
