@@ -55,9 +55,7 @@ def _call(function: Callable, args: tuple, kwargs: dict, argnums: int | tuple) -
     numbers = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     for number in numbers:
         if not -len(args) <= number < len(args):
-            raise RuntimeError(
-                f"Got argnum={number}, but only {len(args)} positional inputs"
-            )
+            raise RuntimeError(f"Got argnum={number}, but only {len(args)} positional inputs")
     own = [number % len(args) for number in numbers]
     chosen = [_map(_variable, args[number]) for number in own]
     replaced = list(args)

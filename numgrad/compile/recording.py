@@ -195,7 +195,15 @@ class Entry:
     def _find_strays(self, recorder: Recorder) -> None:
         """Raise where memory made on the way is still in use at a place that is not known."""
         expected: dict[int, int] = {}
-        for tensor in (*self.results.tensors, *[grad.tensor._grad for grad in self.grads]):
+        seen: set[int] = set()
+        tensors = [*self.results.tensors, *[grad.tensor._grad for grad in self.grads]]
+        while tensors:
+            tensor = tensors.pop()
+            if id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            if tensor._view is not None:  # what it is a view of stays with it
+                tensors += [tensor._view.base, tensor._view.parent]
             root = id(owner(tensor._data))
             expected[root] = expected.get(root, 0) + 1
         for collected in (False, True):
