@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels._elementwise import Elementwise
+from ..kernels._elementwise import Elementwise, Fused
 
 #: What a storage is: an argument of the compiled function; memory that exists before and after
 #: (parameters, buffers, optimizer and random state, constants); a number that may be another one in
@@ -171,9 +171,10 @@ class Check:
 
 def effects(kernel: Any, count: int) -> list[str]:
     """What the kernel does to each argument: "reads", "writes" or "updates"."""
+    if isinstance(kernel, Fused):
+        return kernel.effects
     if isinstance(kernel, Elementwise):
-        written = getattr(kernel, "outputs", 1)
-        return ["reads"] * (count - written) + ["writes"] * written
+        return ["reads"] * (count - 1) + ["writes"]
     return [spec.effect for spec in kernel.specs]
 
 

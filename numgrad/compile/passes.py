@@ -1,7 +1,8 @@
 """Passes over the graph: each takes a graph and returns one that does the same.
 
 `remove_dead` drops calls whose results nobody reads. `fuse` merges elementwise calls that share
-values into one loop each, so that what lies between them never goes to memory.
+values into one loop each, so that what lies between them never goes to memory; `fuse_reductions`
+lets such a loop reduce what it computes.
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels._elementwise import Elementwise, Fused, Step
-from .graph import Call, Graph, Value
+from ..kernels import elementwise as table
+from ..kernels._elementwise import Elementwise, Fused, FusedReduction, Step
+from ..kernels.reduction import BLOCK as REDUCTION_BLOCK
+from ..kernels.reduction import SHORT
+from .graph import Call, Graph, Storage, Value
 
 #: The most inputs and functions of one fused loop.
 ARRAYS, STEPS = 16, 64
@@ -121,10 +125,9 @@ def fuse(graph: Graph) -> Graph:
     used += [c.flag for item in items if isinstance(item, Call) for c in item.checks]
     used += [*graph.results, *[v for item in items if isinstance(item, _Group) for v in item.reads]]
     storages = {id(value.storage) for value in used}
-    calls = [
-        item if isinstance(item, Call) else _fused_call(item, storages) for item in items
-    ]
-    return graph.replaced(calls)
+    return graph.replaced(
+        [item if isinstance(item, Call) else _fused_call(item, storages) for item in items]
+    )
 
 
 def _sink(items: list, last: int, call: Call) -> int | None:
@@ -205,4 +208,106 @@ def _fused_kernel(
     return Fused(dtypes, steps, results)
 
 
-PASSES: dict[str, Callable[[Graph], Graph]] = {"remove_dead": remove_dead, "fuse": fuse}
+# ---------------------------------------------------------------------- reductions
+
+
+def fuse_reductions(graph: Graph) -> Graph:
+    """With row reductions of what an elementwise call computes made part of its loop."""
+    calls = list(graph.calls)
+    position = 0
+    while position < len(calls):
+        call = calls[position]
+        made = _maker_of(call, calls[:position])
+        if made is not None:
+            producer = calls[made]
+            source = call.arguments[0]
+            others = [c for k, c in enumerate(calls) if k != position]
+            used = {v.key for c in others for v in c.reads if c is not producer}
+            used |= {v.key for v in graph.results} | {
+                c.flag.key for other in calls for c in other.checks
+            }
+            calls[made] = _reducing(producer, call, source.key in used)
+            del calls[position]
+        else:
+            position += 1
+    return graph.replaced(calls)
+
+
+def _maker_of(call: Call, before: list[Call]) -> int | None:
+    """The position of the elementwise call that can take over this reduction."""
+    parts = getattr(call.kernel, "parts", None)
+    if parts is None or call.checks:
+        return None
+    source, out, n = call.arguments[:3]
+    if n < SHORT or not source.is_dense() or not out.is_dense():
+        return None
+    for position in range(len(before) - 1, -1, -1):
+        maker = before[position]
+        if any(v.overlaps(source) for v in maker.writes):
+            exact = [v.key[:3:2] for v in maker.writes if v.storage is source.storage]
+            fits = (
+                isinstance(maker.kernel, Elementwise)
+                and type(maker.kernel) in (Elementwise, Fused)
+                and maker.writes[-1].storage is source.storage
+                and len(exact) == 1
+                and maker.writes[-1].size == source.size
+                and maker.writes[-1].is_dense()
+                and maker.writes[-1].offset == source.offset
+                and maker.writes[-1].storage.kind == "temporary"
+            )
+            if not fits or any(out.overlaps(v) for v in maker.values):
+                return None
+            between = before[position + 1 :]
+            if any(v.overlaps(out) for c in between for v in c.values):
+                return None
+            return position
+    return None
+
+
+def _reducing(maker: Call, reduction: Call, keep: bool) -> Call:
+    """One call for both; with `keep`, what is reduced is written too."""
+    target = maker.writes[-1]
+    if isinstance(maker.kernel, Fused):
+        inputs = list(maker.arguments[: len(maker.kernel.inputs)])
+        outputs = list(maker.arguments[len(inputs) :])
+        steps, results = list(maker.kernel.steps), list(maker.kernel.results)
+    else:
+        inputs, outputs = list(maker.arguments[:-1]), [target]
+        operands = tuple(range(len(inputs)))
+        steps, results = [Step(maker.kernel.function, operands, target.dtype)], [0]
+    reduced = results[-1]
+    if reduced != len(steps) - 1:
+        # The reduction takes the last step's result.
+        steps.append(Step(table.identity, (-1 - reduced,), target.dtype))
+    if not keep:
+        outputs.pop()
+        results.pop()
+    _, out, n, chunk, parameter = reduction.arguments
+    cell = np.zeros(1, target.dtype)
+    storage = Storage("lasting", cell.nbytes, -1, cell)
+    like = Value(storage, 0, target.shape, (0,) * len(target.shape), target.dtype)
+    dtypes = tuple([value.dtype for value in inputs])
+    kernel = _reducing_kernel(
+        dtypes, tuple(steps), tuple(results), reduction.kernel, out.dtype
+    )
+    arguments = (*inputs, *outputs, out, like, n, chunk, parameter)
+    work = max(maker.work, reduction.work)
+    return Call(kernel, reduction.dtype, reduction.n, arguments, work)
+
+
+@functools.lru_cache(maxsize=1024)
+def _reducing_kernel(
+    dtypes: tuple[np.dtype, ...],
+    steps: tuple[Step, ...],
+    results: tuple[int, ...],
+    reduction: Any,
+    dtype: np.dtype,
+) -> FusedReduction:
+    return FusedReduction(dtypes, steps, results, reduction, dtype, REDUCTION_BLOCK)
+
+
+PASSES: dict[str, Callable[[Graph], Graph]] = {
+    "remove_dead": remove_dead,
+    "fuse": fuse,
+    "fuse_reductions": fuse_reductions,
+}
