@@ -408,6 +408,21 @@ class Fused(Elementwise):
         """What the kernel does to each argument."""
         return ["reads"] * len(self.inputs) + ["writes"] * self.outputs
 
+    def __call__(self, *arguments: Any) -> None:
+        if len(arguments) != len(self.effects):
+            raise TypeError(
+                f"{self.name} takes {len(self.effects)} arguments, got {len(arguments)}"
+            )
+        for position, (value, wanted) in enumerate(zip(arguments, self.dtypes, strict=False)):
+            if not isinstance(value, np.ndarray) or value.dtype != wanted:
+                raise TypeError(
+                    f"{self.name}: argument {position} must be an array of {wanted}, got {value!r}"
+                )
+        out = arguments[len(self.dtypes) - 1]
+        passed = tuple([float(a) if isinstance(a, (int, float)) else a for a in arguments])
+        address = self.addresses.get(out.dtype) or self.compile(out.dtype)
+        launcher.serial(address, out.size, passed)
+
     def _head(self, like: int, block: int) -> list[str]:
         """Code that reads the arguments; `like` is the one whose shape inputs are broadcast to."""
         count, total = len(self.inputs), len(self.dtypes)
