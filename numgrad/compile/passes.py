@@ -8,6 +8,7 @@ lets such a loop reduce what it computes.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -214,6 +215,7 @@ def _fused_kernel(
 def fuse_reductions(graph: Graph) -> Graph:
     """With row reductions of what an elementwise call computes made part of its loop."""
     calls = list(graph.calls)
+    count = itertools.count(1 + max([s.index for s in graph.storages], default=0))
     position = 0
     while position < len(calls):
         call = calls[position]
@@ -226,7 +228,7 @@ def fuse_reductions(graph: Graph) -> Graph:
             used |= {v.key for v in graph.results} | {
                 c.flag.key for other in calls for c in other.checks
             }
-            calls[made] = _reducing(producer, call, source.key in used)
+            calls[made] = _reducing(producer, call, source.key in used, next(count))
             del calls[position]
         else:
             position += 1
@@ -264,7 +266,7 @@ def _maker_of(call: Call, before: list[Call]) -> int | None:
     return None
 
 
-def _reducing(maker: Call, reduction: Call, keep: bool) -> Call:
+def _reducing(maker: Call, reduction: Call, keep: bool, index: int) -> Call:
     """One call for both; with `keep`, what is reduced is written too."""
     target = maker.writes[-1]
     if isinstance(maker.kernel, Fused):
@@ -284,7 +286,7 @@ def _reducing(maker: Call, reduction: Call, keep: bool) -> Call:
         results.pop()
     _, out, n, chunk, parameter = reduction.arguments
     cell = np.zeros(1, target.dtype)
-    storage = Storage("lasting", cell.nbytes, -1, cell)
+    storage = Storage("lasting", cell.nbytes, index, cell)
     like = Value(storage, 0, target.shape, (0,) * len(target.shape), target.dtype)
     dtypes = tuple([value.dtype for value in inputs])
     kernel = _reducing_kernel(
