@@ -5,6 +5,11 @@
 tensor([2., 3.])
 """
 
+from math import e as e
+from math import inf as inf
+from math import nan as nan
+from math import pi as pi
+
 from ._version import __version__ as __version__
 from .dtypes import Size as Size
 from .dtypes import bool_ as bool

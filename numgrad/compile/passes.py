@@ -1,6 +1,6 @@
 """Passes over the graph: each takes a graph and returns one that does the same.
 
-`remove_dead` drops calls whose results nobody reads. `fuse` merges elementwise calls that share
+`remove_dead` drops calls whose results nobody reads, `share` calls that were made before. `fuse` merges elementwise calls that share
 values into one loop each, so that what lies between them never goes to memory; `fuse_reductions`
 lets such a loop reduce what it computes.
 """
@@ -18,7 +18,7 @@ from ..kernels import elementwise as table
 from ..kernels._elementwise import Elementwise, Fused, FusedReduction, Step
 from ..kernels.reduction import BLOCK as REDUCTION_BLOCK
 from ..kernels.reduction import SHORT
-from .graph import Call, Graph, Storage, Value
+from .graph import Call, Check, Graph, Storage, Value
 
 #: The most inputs and functions of one fused loop.
 ARRAYS, STEPS = 16, 64
@@ -48,6 +48,76 @@ def remove_dead(graph: Graph) -> Graph:
                 listed = (v for v in check.arguments if isinstance(v, Value))
                 live.update(id(v.storage) for v in (check.flag, *listed))
     return graph.replaced(kept[::-1])
+
+
+# ---------------------------------------------------------------------- equal calls
+
+
+def share(graph: Graph) -> Graph:
+    """With one call in place of several that compute the same from the same."""
+    results = {id(value.storage) for value in graph.results}
+    results |= {id(check.flag.storage) for call in graph.calls for check in call.checks}
+    writers: dict[int, int] = {}
+    for call in graph.calls:
+        for value in call.writes:
+            writers[id(value.storage)] = writers.get(id(value.storage), 0) + 1
+    known: dict[tuple, Value] = {}
+    reads_of: dict[tuple, list[Value]] = {}
+    same: dict[int, Storage] = {}
+    calls: list[Call] = []
+    for original in graph.calls:
+        call = _renamed(original, same)
+        out = call.writes[0] if len(call.writes) == 1 else None
+        pure = (
+            out is not None and not call.updates and not call.checks
+            and out.storage.kind == "temporary" and writers[id(out.storage)] == 1
+            and out.is_dense() and out.size * out.dtype.itemsize == out.storage.nbytes
+        )  # fmt: skip
+        if pure:
+            assert out is not None
+            inputs = tuple([_key(a) for a in call.arguments if a is not out])
+            key = (id(call.kernel), call.dtype, call.n, out.shape, out.strides, inputs)
+            if key in known and id(out.storage) not in results:
+                same[id(out.storage)] = known[key].storage
+                continue
+        for value in call.writes:
+            for stale in [k for k, read in reads_of.items() if any(value.overlaps(r) for r in read)]:
+                del known[stale], reads_of[stale]
+        if pure:
+            assert out is not None
+            known[key], reads_of[key] = out, call.reads
+        calls.append(call)
+    return graph.replaced(calls)
+
+
+def _key(argument: Any) -> Any:
+    if isinstance(argument, Value):
+        return argument.key
+    if isinstance(argument, tuple):
+        return tuple(map(_key, argument))
+    return id(argument) if type(argument) is not float else argument
+
+
+def _renamed(call: Call, same: dict[int, Storage]) -> Call:
+    """The call on the memory that stands for that of dropped calls."""
+    if not any(id(value.storage) in same for value in call.values):
+        return call
+
+    def rename(argument: Any) -> Any:
+        if isinstance(argument, tuple):
+            return tuple(map(rename, argument))
+        if isinstance(argument, Value) and id(argument.storage) in same:
+            home = same[id(argument.storage)]
+            return Value(
+                home, argument.offset, argument.shape, argument.strides, argument.dtype
+            )
+        return argument
+
+    renamed = Call(call.kernel, call.dtype, call.n, rename(call.arguments), call.work)
+    renamed.checks = [
+        Check(rename(c.flag), c.index, c.function, rename(c.arguments)) for c in call.checks
+    ]
+    return renamed
 
 
 # ---------------------------------------------------------------------- fusion
@@ -310,6 +380,7 @@ def _reducing_kernel(
 
 PASSES: dict[str, Callable[[Graph], Graph]] = {
     "remove_dead": remove_dead,
+    "share": share,
     "fuse": fuse,
     "fuse_reductions": fuse_reductions,
 }
