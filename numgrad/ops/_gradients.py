@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd import engine
 from ..autograd.tape import Variable
 from ..device import cpu
-from ._core import cast, copy_array, dense, wrap
+from ._core import cast, copy_array, values, wrap
 from .creation import ones_like
 from .elementwise import add
 
@@ -54,7 +54,7 @@ def _size(tensor: Any) -> str:
 
 def has_nan(tensor: Any) -> bool:
     """Whether any element is NaN."""
-    return bool(np.isnan(dense(tensor._data)).any())
+    return bool(np.isnan(values(tensor._data, "detect_anomaly")).any())
 
 
 engine.use(
