@@ -119,9 +119,7 @@ class Call:
 
     __slots__ = ("kernel", "dtype", "n", "arguments", "work", "reads", "writes", "checks")
 
-    def __init__(
-        self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int
-    ) -> None:
+    def __init__(self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
         self.kernel = kernel
         self.dtype = dtype
         self.n = n
@@ -249,5 +247,9 @@ class Graph:
             for value in call.writes:
                 written.setdefault(id(value.storage), []).append(value.extent)
         for value in self.results:
-            if value.storage.kind == "temporary" and value.size and id(value.storage) not in written:
+            if (
+                value.storage.kind == "temporary"
+                and value.size
+                and id(value.storage) not in written
+            ):
                 raise ValueError(f"result {value!r} is never written")

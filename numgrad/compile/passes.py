@@ -22,12 +22,15 @@ from .graph import Call, Check, Graph, Storage, Value
 
 #: The most inputs and functions of one fused loop.
 ARRAYS, STEPS = 16, 64
+#: Elements from which on a loop of its own, which has to be compiled, is worth its compilation.
+FUSE_FROM = 4096
 
 
 def optimize(graph: Graph, settings: dict[str, Any]) -> Graph:
     """All passes, in order; `settings["passes"]` names those to run."""
+    smallest = settings.get("fuse_from", FUSE_FROM)
     for name in settings.get("passes", tuple(PASSES)):
-        graph = PASSES[name](graph)
+        graph = PASSES[name](graph, smallest)
         graph.verify()
     return graph
 
@@ -35,7 +38,7 @@ def optimize(graph: Graph, settings: dict[str, Any]) -> Graph:
 # ---------------------------------------------------------------------- dead code
 
 
-def remove_dead(graph: Graph) -> Graph:
+def remove_dead(graph: Graph, smallest: int) -> Graph:
     """Without the calls that only write what is never read."""
     live = {id(value.storage) for value in graph.results}
     kept: list[Call] = []
@@ -53,7 +56,7 @@ def remove_dead(graph: Graph) -> Graph:
 # ---------------------------------------------------------------------- equal calls
 
 
-def share(graph: Graph) -> Graph:
+def share(graph: Graph, smallest: int) -> Graph:
     """With one call in place of several that compute the same from the same."""
     results = {id(value.storage) for value in graph.results}
     results |= {id(check.flag.storage) for call in graph.calls for check in call.checks}
@@ -81,7 +84,9 @@ def share(graph: Graph) -> Graph:
                 same[id(out.storage)] = known[key].storage
                 continue
         for value in call.writes:
-            for stale in [k for k, read in reads_of.items() if any(value.overlaps(r) for r in read)]:
+            for stale in [
+                k for k, read in reads_of.items() if any(value.overlaps(r) for r in read)
+            ]:
                 del known[stale], reads_of[stale]
         if pure:
             assert out is not None
@@ -108,9 +113,7 @@ def _renamed(call: Call, same: dict[int, Storage]) -> Call:
             return tuple(map(rename, argument))
         if isinstance(argument, Value) and id(argument.storage) in same:
             home = same[id(argument.storage)]
-            return Value(
-                home, argument.offset, argument.shape, argument.strides, argument.dtype
-            )
+            return Value(home, argument.offset, argument.shape, argument.strides, argument.dtype)
         return argument
 
     renamed = Call(call.kernel, call.dtype, call.n, rename(call.arguments), call.work)
@@ -168,11 +171,11 @@ class _Group:
         return len({r.key for r in reads} - made) <= ARRAYS
 
 
-def fuse(graph: Graph) -> Graph:
-    """With elementwise calls merged into loops."""
+def fuse(graph: Graph, smallest: int) -> Graph:
+    """With elementwise calls on at least `smallest` elements merged into loops."""
     items: list[Call | _Group] = []
     for call in graph.calls:
-        if not _fusable(call):
+        if not _fusable(call, smallest):
             items.append(call)
             continue
         home = None
@@ -229,11 +232,11 @@ def _conflict(item: Call | _Group, call: Call) -> bool:
     return any(w.overlaps(r) for w in call.writes for r in item.reads)
 
 
-def _fusable(call: Call) -> bool:
+def _fusable(call: Call, smallest: int) -> bool:
     if not isinstance(call.kernel, Elementwise) or isinstance(call.kernel, Fused) or call.checks:
         return False
     out = call.writes[0]
-    if out.storage.kind != "temporary" or not out.is_dense() or out.size == 0:
+    if out.storage.kind != "temporary" or not out.is_dense() or out.size < max(1, smallest):
         return False
     return not any(out.overlaps(value) for value in call.reads)
 
@@ -282,14 +285,14 @@ def _fused_kernel(
 # ---------------------------------------------------------------------- reductions
 
 
-def fuse_reductions(graph: Graph) -> Graph:
+def fuse_reductions(graph: Graph, smallest: int) -> Graph:
     """With row reductions of what an elementwise call computes made part of its loop."""
     calls = list(graph.calls)
     count = itertools.count(1 + max([s.index for s in graph.storages], default=0))
     position = 0
     while position < len(calls):
         call = calls[position]
-        made = _maker_of(call, calls[:position])
+        made = _maker_of(call, calls[:position], smallest)
         if made is not None:
             producer = calls[made]
             source = call.arguments[0]
@@ -305,13 +308,13 @@ def fuse_reductions(graph: Graph) -> Graph:
     return graph.replaced(calls)
 
 
-def _maker_of(call: Call, before: list[Call]) -> int | None:
+def _maker_of(call: Call, before: list[Call], smallest: int) -> int | None:
     """The position of the elementwise call that can take over this reduction."""
     parts = getattr(call.kernel, "parts", None)
     if parts is None or call.checks:
         return None
     source, out, n = call.arguments[:3]
-    if n < SHORT or not source.is_dense() or not out.is_dense():
+    if n < SHORT or source.size < smallest or not source.is_dense() or not out.is_dense():
         return None
     for position in range(len(before) - 1, -1, -1):
         maker = before[position]
@@ -359,9 +362,7 @@ def _reducing(maker: Call, reduction: Call, keep: bool, index: int) -> Call:
     storage = Storage("lasting", cell.nbytes, index, cell)
     like = Value(storage, 0, target.shape, (0,) * len(target.shape), target.dtype)
     dtypes = tuple([value.dtype for value in inputs])
-    kernel = _reducing_kernel(
-        dtypes, tuple(steps), tuple(results), reduction.kernel, out.dtype
-    )
+    kernel = _reducing_kernel(dtypes, tuple(steps), tuple(results), reduction.kernel, out.dtype)
     arguments = (*inputs, *outputs, out, like, n, chunk, parameter)
     work = max(maker.work, reduction.work)
     return Call(kernel, reduction.dtype, reduction.n, arguments, work)
@@ -378,7 +379,7 @@ def _reducing_kernel(
     return FusedReduction(dtypes, steps, results, reduction, dtype, REDUCTION_BLOCK)
 
 
-PASSES: dict[str, Callable[[Graph], Graph]] = {
+PASSES: dict[str, Callable[[Graph, int], Graph]] = {
     "remove_dead": remove_dead,
     "share": share,
     "fuse": fuse,

@@ -73,9 +73,7 @@ class Recorder:
         if storage is None:
             storage = Storage("lasting", root.nbytes, next(self.count), root)
             self.storages[id(root)] = storage
-        return Value(
-            storage, address - storage.address, array.shape, array.strides, array.dtype
-        )
+        return Value(storage, address - storage.address, array.shape, array.strides, array.dtype)
 
     def empty(self, shape: Any, dtype: Any) -> np.ndarray:
         data = np.empty(shape, dtype)

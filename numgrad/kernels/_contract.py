@@ -150,13 +150,13 @@ def _arrays_item(typingctx, value, index):
     return item(value, types.int64), codegen
 
 
-@overload(len, jit_options=OPTIONS)
+@overload(len, jit_options=OPTIONS)  # type: ignore[arg-type]
 def _arrays_len(value):
     if isinstance(value, ArraysType):
         return lambda value: _arrays_count(value)
 
 
-@overload(operator.getitem, jit_options=OPTIONS)
+@overload(operator.getitem, jit_options=OPTIONS)  # type: ignore[arg-type]
 def _arrays_getitem(value, index):
     if isinstance(value, ArraysType) and isinstance(index, types.Integer):
         return lambda value, index: _arrays_item(value, index)
