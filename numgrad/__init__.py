@@ -5,6 +5,11 @@
 tensor([2., 3.])
 """
 
+from math import e as e
+from math import inf as inf
+from math import nan as nan
+from math import pi as pi
+
 from ._version import __version__ as __version__
 from .dtypes import Size as Size
 from .dtypes import bool_ as bool
@@ -396,6 +401,7 @@ from . import nn as nn
 from . import optim as optim
 
 from . import compiler as compiler  # isort: skip
+from . import func as func  # isort: skip
 
 # Last: subpackages have the same names.
 from .compiler import compile as compile  # isort: skip

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .device import cpu
+from .kernels import checks
 from .kernels import random as kernels
 
 #: The seed of a PyTorch generator that nobody seeded.
@@ -72,6 +73,8 @@ class GeneratorState:
         """Restart the stream from a seed in [-2^63, 2^64); a negative one counts from 2^64."""
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
+        # What Python does to the state is not in a compiled program.
+        cpu.values(self.state, "manual_seed")
         with self.lock:
             self._seed = seed % (1 << 64)
             self._is_seeded = False  # the words are made when they are first needed
@@ -98,7 +101,7 @@ class GeneratorState:
         """The state as PyTorch saves it, 5056 bytes."""
         saved = np.zeros((), _SAVED)
         with self.lock:
-            state = self.prepare()
+            state = cpu.values(self.prepare(), "get_rng_state")
             position = int(state[kernels.POSITION])
             saved["seed"] = self._seed
             saved["left"] = max(1, kernels.WORDS + 1 - position)
@@ -113,6 +116,7 @@ class GeneratorState:
 
     def set_state(self, saved: np.ndarray) -> None:
         """Take over a state that `get_state`, or PyTorch, has saved."""
+        cpu.values(self.state, "set_rng_state")
         saved = np.asarray(saved)
         if saved.dtype != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
@@ -222,11 +226,15 @@ class GeneratorState:
                 f"bernoulli_each: expected probabilities of shape {out.shape}, "
                 f"got {probabilities.shape}"
             )
-        if not ((probabilities >= 0.0) & (probabilities <= 1.0)).all():
-            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
+        probabilities = np.ascontiguousarray(probabilities)
+        bad = np.zeros(1, np.int64)
+        arguments = (probabilities, bad, 0.0, 1.0)
+        size = probabilities.size
+        cpu.launch(checks.check_between, probabilities.dtype, size, arguments, size)
+        cpu.check(bad, 0, _raise_probability)
         single = probabilities.dtype == np.float32
         kernel = kernels.bernoulli_float32 if single else kernels.bernoulli_float64
-        self._draw(kernel, out.dtype, out, np.ascontiguousarray(probabilities))
+        self._draw(kernel, out.dtype, out, probabilities)
 
     def exponential(self, out: np.ndarray, rate: float = 1.0) -> None:
         """Fill with exponential numbers of mean 1 / rate."""
@@ -263,13 +271,35 @@ class GeneratorState:
                 f"multinomial: expected int64 rows for weights of shape {weights.shape}, "
                 f"got {out.dtype} of shape {out.shape}"
             )
-        if not np.isfinite(weights).all() or (weights < 0).any():
-            raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-        if not (weights.sum(-1) > 0).all():
-            raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-        scratch = np.empty(weights.shape[-1], weights.dtype)
         weights = np.ascontiguousarray(weights)
+        check_weights(weights)
+        scratch = cpu.empty(weights.shape[-1], weights.dtype)
         self._draw(kernels.multinomial, weights.dtype, out, weights, scratch)
+
+
+def check_weights(weights: np.ndarray) -> None:
+    """Raise PyTorch's errors unless rows of weights (C-contiguous) can be drawn from."""
+    count = weights.shape[-1]
+    if count == 0:
+        _raise_no_weight()
+    bad = np.zeros(2, np.int64)
+    cpu.launch(
+        checks.check_weights, weights.dtype, weights.size // count, (weights, bad), weights.size
+    )
+    cpu.check(bad, 0, _raise_weight)
+    cpu.check(bad, 1, _raise_no_weight)
+
+
+def _raise_weight() -> None:
+    raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+
+
+def _raise_no_weight() -> None:
+    raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+
+
+def _raise_probability() -> None:
+    raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.")
 
 
 def _check_floating(array: np.ndarray, kernel: str) -> None:

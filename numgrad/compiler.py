@@ -41,9 +41,11 @@ def compile(
     eagerly, with a warning that names the line; with `fullgraph=True` it raises `CompileError`. What
     else it does in Python (printing a constant, appending to a list) happens while recording only.
 
-    `dynamic` and `mode` are accepted: a program for another batch size takes no compilation, since
-    kernels serve all shapes. `options={"passes": ("remove_dead",)}` names the passes to run, which
-    are all by default.
+    `dynamic` is accepted: a program for another batch size takes no compilation, since kernels serve
+    all shapes. Arrays of at least 4096 elements (`options={"fuse_from": 4096}`), or with
+    `mode="max-autotune"` all, have their elementwise operations merged into new kernels, which takes
+    about half a second each when first met. `options={"passes": ("remove_dead",)}` names the passes
+    to run, which are all by default.
 
     The result has `graph`, `recorded_graph`, `source`, `programs`, `reason` to look at.
 
@@ -77,7 +79,13 @@ def compile(
         )
     if disable or backend == "eager":
         return model
-    settings = {"fullgraph": fullgraph, **(options or {})}
+    settings: dict[str, Any] = {"fullgraph": fullgraph}
+    if mode == "max-autotune":
+        settings["fuse_from"] = 0
+    settings.update(options or {})
+    unknown = set(settings) - {"fullgraph", "fuse_from", "passes"}
+    if unknown:
+        raise RuntimeError(f"Unexpected optimization option {sorted(unknown)[0]}")
     if isinstance(model, Module):
         return OptimizedModule(model, settings)
     return CompiledFunction(model, settings)

@@ -78,7 +78,7 @@ ALL = (float32, float64, int8, int16, int32, int64, uint8, bool_)
 #: NumPy's dtype objects to ours.
 FROM_NUMPY: dict[np.dtype, dtype] = {d.numpy: d for d in ALL}
 
-BOOL, INT64 = bool_.numpy, int64.numpy
+BOOL, INT32, INT64 = bool_.numpy, int32.numpy, int64.numpy
 FLOAT32, FLOAT64 = float32.numpy, float64.numpy
 
 

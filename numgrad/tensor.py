@@ -621,7 +621,7 @@ class Tensor(Variable):
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, bool, np.generic)):
-            return bool(ops.eq(self, element)._data.any())
+            return bool(cpu.values(ops.eq(self, element)._data, "`in`").any())
         raise RuntimeError(
             "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
             f"{type(element)}."

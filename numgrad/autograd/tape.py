@@ -312,8 +312,8 @@ def unpack(node: Node) -> list:
     saved = node.saved
     if saved is None:
         raise_freed()
-    tensors = []
-    for position, tensor in enumerate(saved):  # type: ignore[arg-type]
+    tensors: list[Any] = []
+    for position, tensor in enumerate(saved):
         if type(tensor) is SavedOutput:
             counter = tensor.counter
             restored = wrap(tensor.data)

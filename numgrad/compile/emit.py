@@ -111,5 +111,3 @@ def _same(array: Any, value: Value) -> bool:
         and array.strides == value.strides
         and array.dtype == value.dtype
     )
-
-

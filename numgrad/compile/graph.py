@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels._elementwise import Elementwise
+from ..kernels._elementwise import Elementwise, Fused
 
 #: What a storage is: an argument of the compiled function; memory that exists before and after
 #: (parameters, buffers, optimizer and random state, constants); a number that may be another one in
@@ -119,9 +119,7 @@ class Call:
 
     __slots__ = ("kernel", "dtype", "n", "arguments", "work", "reads", "writes", "checks")
 
-    def __init__(
-        self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int
-    ) -> None:
+    def __init__(self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
         self.kernel = kernel
         self.dtype = dtype
         self.n = n
@@ -171,9 +169,10 @@ class Check:
 
 def effects(kernel: Any, count: int) -> list[str]:
     """What the kernel does to each argument: "reads", "writes" or "updates"."""
+    if isinstance(kernel, Fused):
+        return kernel.effects
     if isinstance(kernel, Elementwise):
-        written = getattr(kernel, "outputs", 1)
-        return ["reads"] * (count - written) + ["writes"] * written
+        return ["reads"] * (count - 1) + ["writes"]
     return [spec.effect for spec in kernel.specs]
 
 
@@ -248,5 +247,9 @@ class Graph:
             for value in call.writes:
                 written.setdefault(id(value.storage), []).append(value.extent)
         for value in self.results:
-            if value.storage.kind == "temporary" and value.size and id(value.storage) not in written:
+            if (
+                value.storage.kind == "temporary"
+                and value.size
+                and id(value.storage) not in written
+            ):
                 raise ValueError(f"result {value!r} is never written")

@@ -83,7 +83,9 @@ class Backward:
         finally:
             for leaf, own in hooks:
                 leaf._hooks = own
-        self.used = [leaf for leaf, grad in zip(self.leaves, grads, strict=True) if grad is not None]
+        self.used = [
+            leaf for leaf, grad in zip(self.leaves, grads, strict=True) if grad is not None
+        ]
         self.grads = [recorder.value(grad._data) for grad in grads if grad is not None]
         self.kept = [grad for grad in grads if grad is not None]
         self.calls = recorder.calls[self.forward_calls :]

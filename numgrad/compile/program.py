@@ -37,7 +37,8 @@ class Program:
         self.graph = graph
         self.kept: list[Any] = []  # what the table points to
         self.arrays: dict[tuple, np.ndarray] = {}
-        self.floats: list[tuple[int, Any]] = []  # address and origin of numbers that may change
+        #: Numbers that may change: a float object or a 0-d array, and the origin of its value.
+        self.floats: list[tuple[Any, Any]] = []
         self._places: dict[int, int] = {}  # static addresses of storages
         regions: dict[int, int] = {}
         for k, value in enumerate(graph.inputs):

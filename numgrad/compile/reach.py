@@ -84,7 +84,9 @@ class Reach:
                     name = self._name(value)
                     self.guards.append(f"{access} == {name} and type({access}) is type({name})")
             return
-        if isinstance(value, (types.ModuleType, type)) or isinstance(value, types.BuiltinFunctionType):
+        if isinstance(value, (types.ModuleType, type)) or isinstance(
+            value, types.BuiltinFunctionType
+        ):
             return
         self._is(access, value)
         if id(value) in self._seen:

@@ -73,9 +73,7 @@ class Recorder:
         if storage is None:
             storage = Storage("lasting", root.nbytes, next(self.count), root)
             self.storages[id(root)] = storage
-        return Value(
-            storage, address - storage.address, array.shape, array.strides, array.dtype
-        )
+        return Value(storage, address - storage.address, array.shape, array.strides, array.dtype)
 
     def empty(self, shape: Any, dtype: Any) -> np.ndarray:
         data = np.empty(shape, dtype)
@@ -111,6 +109,10 @@ class Recorder:
             self.before.setdefault(id(storage.root), storage.root.ravel("K").copy())
         return value
 
+    def holds(self, array: np.ndarray) -> bool:
+        """Whether the recorder itself has a reference to the array."""
+        return id(array) in self.storages
+
     def check(self, flag: Any, index: int, function: Callable, arguments: tuple) -> None:
         """A check that an operation makes on what a kernel has found."""
         if threading.get_ident() != self.thread or self.reason is not None or not self.calls:
@@ -121,7 +123,7 @@ class Recorder:
     def read(self, what: str) -> None:
         """Python is about to look at values."""
         if threading.get_ident() == self.thread:
-            self.fail(f"{what} reads a tensor's values in Python")
+            self.fail(f"{what} leaves the kernels for Python")
 
     def fail(self, reason: str) -> None:
         """Give up the graph, not the run."""

@@ -115,13 +115,11 @@ class Entry:
         self.call_key, self.floats = call.loose_key, call.floats
         #: The floats of the function's own that are passed on, whether that was seen to be right,
         #: and the values that raised the question.
-        self.tracked = {k for k in range(len(call.floats)) if k in call.tracked}
+        self.tracked: set[Any] = {k for k in range(len(call.floats)) if k in call.tracked}
         self.tracked |= {place.id for place in reach.numbers}
         self.verified = not self.tracked
         self.doubted: list | None = None
-        self.state_holds = _function(
-            f"lambda: {' and '.join(reach.guards) or 'True'}", reach.scope
-        )
+        self.state_holds = _function(f"lambda: {' and '.join(reach.guards) or 'True'}", reach.scope)
         #: Address, object whose address has to be there, or, with False, has not.
         self.guards: list[tuple[int, Any, bool]] = []
         self.bumped: list[tuple[Any, int]] = []  # version counters, and by how much
@@ -195,7 +193,15 @@ class Entry:
     def _find_strays(self, recorder: Recorder) -> None:
         """Raise where memory made on the way is still in use at a place that is not known."""
         expected: dict[int, int] = {}
-        for tensor in (*self.results.tensors, *[grad.tensor._grad for grad in self.grads]):
+        seen: set[int] = set()
+        tensors = [*self.results.tensors, *[grad.tensor._grad for grad in self.grads]]
+        while tensors:
+            tensor = tensors.pop()
+            if id(tensor) in seen:
+                continue
+            seen.add(id(tensor))
+            if tensor._view is not None:  # what it is a view of stays with it
+                tensors += [tensor._view.base, tensor._view.parent]
             root = id(owner(tensor._data))
             expected[root] = expected.get(root, 0) + 1
         for collected in (False, True):
@@ -348,12 +354,12 @@ class Entry:
             elif argument is None or isinstance(argument, bool):
                 conditions.append(f"a{k} is {argument}")
             elif isinstance(argument, (int, str)):
-                conditions.append(f"a{k}.__class__ is {name(type(argument))} and a{k} == {name(argument)}")
+                conditions.append(
+                    f"a{k}.__class__ is {name(type(argument))} and a{k} == {name(argument)}"
+                )
             else:
                 conditions.append(f"a{k} is {name(argument)}")
-        conditions += [
-            f"a{k} is not a{j}" for at, k in enumerate(tensors) for j in tensors[:at]
-        ]
+        conditions += [f"a{k} is not a{j}" for at, k in enumerate(tensors) for j in tensors[:at]]
         conditions += self.reach.guards
         numbers = [
             f"{name(get)}({name(d)}) == values[{k}]"
@@ -551,11 +557,13 @@ class Results:
                     return block
                 return np.ndarray(shape, dtype, block.data, offset, strides)
 
+        backward: Any = self.backward
+
         def make(inputs: list, fresh: list, node: Any) -> Any:
             result = wrap(get(fresh))
             if requires_grad:
                 result._requires_grad = True
-                result._node = freed if output is None else self.backward.output(node, output)
+                result._node = freed if output is None else backward.output(node, output)
             return result
 
         del tensor

@@ -150,13 +150,13 @@ def _arrays_item(typingctx, value, index):
     return item(value, types.int64), codegen
 
 
-@overload(len, jit_options=OPTIONS)
+@overload(len, jit_options=OPTIONS)  # type: ignore[arg-type]
 def _arrays_len(value):
     if isinstance(value, ArraysType):
         return lambda value: _arrays_count(value)
 
 
-@overload(operator.getitem, jit_options=OPTIONS)
+@overload(operator.getitem, jit_options=OPTIONS)  # type: ignore[arg-type]
 def _arrays_getitem(value, index):
     if isinstance(value, ArraysType) and isinstance(index, types.Integer):
         return lambda value, index: _arrays_item(value, index)
@@ -376,6 +376,9 @@ class Kernel:
         self.function = njit(**OPTIONS)(function)
         self.addresses: dict[np.dtype, int] = {}
         self.items = items
+        #: Of a row reduction that starts from a neutral element: its load, combine, start, widen
+        #: and finish functions, so that `compile` can feed it from a fused loop.
+        self.parts: tuple | None = None
         parameters = list(inspect.signature(function, eval_str=True).parameters.values())
         if [p.name for p in parameters[:2]] != ["begin", "end"]:
             raise TypeError(f"kernel {self.name}: the first two parameters must be begin and end")

@@ -36,11 +36,13 @@ from ._native import (
     ARRAY_SHAPE,
     ARRAY_STRIDES,
     C_CONTIGUOUS,
+    FLOAT_VALUE,
     address_of,
     as_pointer,
     convert,
     get,
     get_apart,
+    load_float64,
     load_int32,
     load_int64,
     pointer_at,
@@ -401,48 +403,170 @@ class Fused(Elementwise):
             scope[f"kind{k}"] = getattr(numba, _numba_name(step.dtype))
         return scope
 
-    @functools.cached_property
-    def source(self) -> str:
-        """The loop as Python, before Numba compiles it."""
+    @property
+    def effects(self) -> list[str]:
+        """What the kernel does to each argument."""
+        return ["reads"] * len(self.inputs) + ["writes"] * self.outputs
+
+    def __call__(self, *arguments: Any) -> None:
+        if len(arguments) != len(self.effects):
+            raise TypeError(
+                f"{self.name} takes {len(self.effects)} arguments, got {len(arguments)}"
+            )
+        for position, (value, wanted) in enumerate(zip(arguments, self.dtypes, strict=False)):
+            if not isinstance(value, np.ndarray) or value.dtype != wanted:
+                raise TypeError(
+                    f"{self.name}: argument {position} must be an array of {wanted}, got {value!r}"
+                )
+        out = arguments[len(self.dtypes) - 1]
+        passed = tuple([float(a) if isinstance(a, (int, float)) else a for a in arguments])
+        address = self.addresses.get(out.dtype) or self.compile(out.dtype)
+        launcher.serial(address, out.size, passed)
+
+    def _head(self, like: int, block: int) -> list[str]:
+        """Code that reads the arguments; `like` is the one whose shape inputs are broadcast to."""
         count, total = len(self.inputs), len(self.dtypes)
         lines = ["def trampoline(begin, end, items):"]
-        lines += [f"    x{k} = load_int64(items + {8 * k})" for k in range(total)]
-        lines += [f"    layout{k} = layout_of(x{k}, x{count})" for k in range(count)]
+        lines += [f"    x{k} = load_int64(items + {8 * k})" for k in range(max(total, like + 1))]
+        lines += [f"    layout{k} = layout_of(x{k}, x{like})" for k in range(count)]
         lines += [
             f"    data{k} = as_pointer(load_int64(x{k} + ARRAY_DATA), dtype{k})"
             for k in range(total)
         ]
-        lines += [f"    buffer{k} = stack_buffer(dtype{k}, {BLOCK})" for k in range(count)]
-        dense = " and ".join(f"layout{k} == DENSE" for k in range(count)) or "True"
-        lines += [
-            f"    block = max(end - begin, 1) if {dense} else {BLOCK}",
-            "    filled = min(block, end - begin)",
-        ]
-        for k in range(count):
+        lines += [f"    buffer{k} = stack_buffer(dtype{k}, {block})" for k in range(count)]
+        return lines
+
+    def _singles(self, filled: str) -> list[str]:
+        """Code that spreads inputs with one value over their buffers."""
+        total = len(self.dtypes)
+        lines = []
+        for k in range(len(self.inputs)):
             lines += [
                 f"    if layout{k} == SINGLE:",
                 f"        value{k} = get(data{k}, 0, {k}, {total})",
-                "        for i in range(filled):",
+                f"        for i in range({filled}):",
                 f"            put(buffer{k}, i, value{k}, {k}, {total})",
             ]
-        lines += ["    for start in range(begin, end, block):"]
-        lines += ["        count = min(block, end - start)"]
+        return lines
+
+    def _block(self, like: int, indent: str) -> list[str]:
+        """Code that computes `count` elements from `start` on."""
+        count, total = len(self.inputs), len(self.dtypes)
+        lines = []
         for k in range(count):
             lines += [
-                f"        p{k} = buffer{k}",
-                f"        if layout{k} == DENSE:",
-                f"            p{k} = pointer_at(data{k}, start)",
-                f"        elif layout{k} == STRIDED:",
-                f"            move(x{k}, x{count}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}), 0)",
+                f"p{k} = buffer{k}",
+                f"if layout{k} == DENSE:",
+                f"    p{k} = pointer_at(data{k}, start)",
+                f"elif layout{k} == STRIDED:",
+                f"    move(x{k}, x{like}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}), 0)",
             ]
-        lines += [f"        p{k} = pointer_at(data{k}, start)" for k in range(count, total)]
-        lines += ["        for i in range(count):"]
-        lines += [f"            i{k} = get(p{k}, i, {k}, {total})" for k in range(count)]
+        outputs = range(count, count + len(self.results))
+        lines += [f"p{k} = pointer_at(data{k}, start)" for k in outputs]
+        lines += ["for i in range(count):"]
+        lines += [f"    i{k} = get(p{k}, i, {k}, {total})" for k in range(count)]
         for k, step in enumerate(self.steps):
             operands = ", ".join(f"i{n}" if n >= 0 else f"s{-1 - n}" for n in step.operands)
-            lines.append(f"            s{k} = convert(function{k}({operands}), kind{k})")
-        for place, k in enumerate(self.results, count):
-            lines.append(f"            put(p{place}, i, s{k}, {place}, {total})")
+            lines.append(f"    s{k} = convert(function{k}({operands}), kind{k})")
+        for place, k in zip(outputs, self.results, strict=True):
+            lines.append(f"    put(p{place}, i, s{k}, {place}, {total})")
+        return [indent + line for line in lines]
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The loop as Python, before Numba compiles it."""
+        count = len(self.inputs)
+        dense = " and ".join(f"layout{k} == DENSE" for k in range(count)) or "True"
+        lines = [
+            *self._head(count, BLOCK),
+            f"    block = max(end - begin, 1) if {dense} else {BLOCK}",
+            *self._singles("min(block, end - begin)"),
+            "    for start in range(begin, end, block):",
+            "        count = min(block, end - start)",
+            *self._block(count, "        "),
+        ]
+        return "\n".join(lines) + "\n"
+
+
+class FusedReduction(Fused):
+    """A fused loop whose last result is reduced along rows, as `reduction.py` reduces an array.
+
+    `kernel(x0, …, out0, …, reduced, shape, n, chunk, parameter)`: `shape` is an array of the shape
+    of what is reduced; the rest are the arguments of the reduction's own `*_rows` kernel, for rows
+    of at least 512 elements. Gives the bits that the two give one after another.
+    """
+
+    def __init__(
+        self,
+        dtypes: Sequence[np.dtype],
+        steps: Sequence[Step],
+        results: Sequence[int],
+        reduction: Any,
+        dtype: np.dtype,
+        block: int,
+    ) -> None:
+        super().__init__(dtypes, steps, results)
+        self.reduction = reduction
+        self.block = block
+        self.name = self.__name__ = f"{self.name}_{reduction.name}"
+        self.dtypes = [*self.dtypes, dtype]
+
+    def __fingerprint__(self) -> tuple:
+        return (*super().__fingerprint__(), *self.reduction.parts, self.block)
+
+    @property
+    def formulas(self) -> list[str]:
+        last = len(self.steps) - 1
+        lines = super().formulas
+        if not self.results:
+            lines.pop()
+        return [*lines, f"reduces s{last} by {self.reduction.name}"]
+
+    @property
+    def effects(self) -> list[str]:
+        return [*super().effects, "writes", *["reads"] * 4]
+
+    @functools.cached_property
+    def scope(self) -> dict[str, Any]:
+        names = ("load", "combine", "start_of", "widen", "finish")
+        return {
+            **super().scope,
+            **dict(zip(names, self.reduction.parts, strict=True)),
+            "get_any": get,
+            "put_any": put,
+            "load_float64": load_float64,
+            "int64": numba.int64,
+        }
+
+    @functools.cached_property
+    def source(self) -> str:
+        """The loops as Python, before Numba compiles them."""
+        out = len(self.dtypes) - 1
+        like, last = out + 1, len(self.steps) - 1
+        lines = self._head(like, self.block)
+        for k, name in enumerate(("n", "chunk", "parameter"), like + 1):
+            lines.append(f"    {name} = load_float64(load_int64(items + {8 * k}) + FLOAT_VALUE)")
+        lines += [
+            "    n, chunk = int64(n), int64(chunk)",
+            f"    values = stack_buffer(kind{last}, {self.block})",
+            *self._singles(f"min({self.block}, chunk)"),
+            "    chunks = (n + chunk - 1) // chunk",
+            "    for item in range(begin, end):",
+            "        row = item // chunks",
+            "        first = (item - row * chunks) * chunk",
+            "        length = min(chunk, n - first)",
+            "        total = start_of(widen(load(get_any(values, 0), parameter)))",
+            f"        for block in range(0, length, {self.block}):",
+            f"            count = min({self.block}, length - block)",
+            "            start = row * n + first + block",
+            *self._block(like, "            "),
+            f"                put_any(values, i, s{last})",
+            "            partial = start_of(load(get_any(values, 0), parameter))",
+            "            for i in range(count):",
+            "                partial = combine(partial, load(get_any(values, i), parameter))",
+            "            total = combine(total, widen(partial))",
+            f"        put_any(data{out}, item, finish(total, parameter))",
+        ]
         return "\n".join(lines) + "\n"
 
 
@@ -458,6 +582,7 @@ _SCOPE: dict[str, Any] = {
     "get": get,
     "put": put,
     "ARRAY_DATA": ARRAY_DATA,
+    "FLOAT_VALUE": FLOAT_VALUE,
     "DENSE": DENSE,
     "SINGLE": SINGLE,
     "STRIDED": STRIDED,

@@ -809,6 +809,12 @@ def eq(x, y):
 
 
 @elementwise(result=np.bool_)
+def equal_or_nan(x, y):
+    """x = y, or both are NaN"""
+    return (x == y) | ((x != x) & (y != y))
+
+
+@elementwise(result=np.bool_)
 def ne(x, y):
     """x ≠ y"""
     return x != y

@@ -43,7 +43,7 @@ def _copy(source, target, count):
         put(target, j, get(source, j))
 
 
-@kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
+@kernel(items=lambda x, index, out, bad, n, m, inner, low: out.size // inner if inner else 0)
 def take_rows(
     begin,
     end,
@@ -54,19 +54,21 @@ def take_rows(
     n: COUNT,
     m: COUNT,
     inner: COUNT,
+    low: COUNT,
 ):
-    """out[o, i] = x[o, index[i]], rows of `inner` elements; an index may count from the end.
+    """out[o, i] = x[o, index[i]], rows of `inner` elements; an index below 0 counts from the end.
 
-    x (outer, n, inner), index (m,), out (outer, m, inner), bad (1,). Where an index is out of
-    range its row is left alone and bad[0] = 1. Reads and writes m · inner elements for each o.
+    x (outer, n, inner), index (m,), out (outer, m, inner), bad (1,). Where an index is not in
+    [low, n), low >= -n, its row is left alone and bad[0] = 1. Reads and writes m · inner elements
+    for each o.
     """
     o = begin // m
     i = begin - o * m
     for item in range(begin, end):
         k = get(data(index), i)
-        if k < 0:
-            k += n
-        if 0 <= k < n:
+        if low <= k < n:
+            if k < 0:
+                k += n
             source = pointer_at(data(x), (o * n + k) * inner)
             if inner == 1:
                 put(data(out), item, get(source, 0))
@@ -140,11 +142,12 @@ def combine_indices(
 ):
     """out[p] = the row-major position of the element (indices[0][p], indices[1][p], ...).
 
-    Indices may count from the end. bad (len(indices),): bad[k] = 1 where one of indices[k] is out
-    of range; its position is 0 then.
+    Indices may count from the end. bad (1,): bad[0] = 1 where an index is out of range; it counts
+    as 0 then.
     """
+    found = 0
     for d in range(len(indices)):
-        size, found = sizes[d], 0
+        size = sizes[d]
         coordinate = data(indices[d])
         for p in range(begin, end):
             k = get(coordinate, p)
@@ -153,8 +156,8 @@ def combine_indices(
             found |= wrong
             before = get(data(out), p) * size if d else 0
             put(data(out), p, before + (0 if wrong else k))
-        if found:
-            bad[d] = 1
+    if found:
+        bad[0] = 1
 
 
 def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:

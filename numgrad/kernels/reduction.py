@@ -78,6 +78,7 @@ def _reduction(
     `finish(total, parameter)` the result.
     """
     finish = finish or _first
+    neutral = start is not _itself
     load, combine, start, widen, finish = (
         njit(**INLINED)(f) for f in (load, combine, start, widen, finish)
     )
@@ -167,10 +168,10 @@ def _reduction(
             for j in range(width):
                 put(results, j, finish(get(partial, j), parameter))
 
-    return (
-        _kernel(reduce_rows, f"{name}_rows", formula, ROWS),
-        _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS),
-    )
+    rows = _kernel(reduce_rows, f"{name}_rows", formula, ROWS)
+    if neutral:
+        rows.parts = (load, combine, start, widen, finish)
+    return rows, _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS)
 
 
 def _first(value, parameter):

@@ -85,6 +85,27 @@ def sum_weights(begin, end, x: INDEX, weights: flat, out: updates(flat)):
             out[x[i]] += weights[i]
 
 
+@kernel(items=lambda x, out, low, high: 1)
+def count_in_bins(begin, end, x: flat, out: updates(INDEX), low: scalar, high: scalar):
+    """out[b] += 1 for every element of x in the b-th of out.size equal parts of [low, high].
+
+    The last part holds `high` too; elements outside are left out. One work item.
+    """
+    if begin < end:
+        first, last = x.dtype.type(low), x.dtype.type(high)
+        for i in range(x.size):
+            value = x[i]
+            if first <= value and value <= last:
+                place = np.int64(_scaled(value - first, x.dtype.type(out.size), last - first))
+                out[min(place, out.size - 1)] += 1
+
+
+# No fast-math flags: a value on an edge belongs to the part that the exact quotient says.
+@njit(**{**OPTIONS, "fastmath": False})
+def _scaled(distance, bins, width):
+    return distance * bins / width
+
+
 @kernel(items=lambda boundaries, values, out, n, m, right, by_row: values.size)
 def search(
     begin,

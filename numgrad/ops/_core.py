@@ -51,6 +51,17 @@ def empty(shape: Any, dtype: np.dtype, like: Any = None) -> Any:
     return devices.of(like).empty(shape, dtype, like)
 
 
+def zeros(shape: Any, dtype: np.dtype, like: Any = None) -> Any:
+    """New memory of zeros."""
+    if cpu.recorder is None and (like is None or type(like) is _ndarray):
+        data = np.zeros(shape, dtype)  # a small one takes a fifth of a launch's time
+        if data.nbytes < cpu.LARGE:
+            return data
+    data = empty(shape, dtype, like)
+    launch(table.copy[dtype], dtype, data.size, (number(0, dtype), data))
+    return data
+
+
 def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int | None = None) -> None:
     """Run a kernel over `n` work items on the device that holds its arguments.
 
@@ -66,8 +77,22 @@ def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int | N
 
 def check(flag: Any, index: int, function: Callable, *arguments: Any) -> None:
     """After a launch: call `function(*arguments)`, which raises, if it set element `index` of
-    `flag`. A compiled program makes the same check."""
-    devices.of(flag).check(flag, index, function, *arguments)
+    `flag`. A compiled program makes the same check, with its own arrays among the arguments."""
+    if cpu.recorder is None and type(flag) is _ndarray:
+        if flag.item(index):
+            function(*arguments)
+    else:
+        devices.of(flag).check(flag, index, function, *arguments)
+
+
+def values(data: Any, what: str) -> np.ndarray:
+    """The array, on the host, for Python to look at its values; `what` names the operation.
+
+    What Python learns from it is not in a compiled program: the recording ends here.
+    """
+    if type(data) is _ndarray:
+        return data if cpu.recorder is None else cpu.values(data, what)
+    return devices.of(data).values(data, what)
 
 
 def dense(data: Any) -> Any:
@@ -103,9 +128,10 @@ def number(value: Any, dtype: np.dtype) -> np.ndarray:
     """A read-only 0-d array with this value, kept for the next time."""
     if type(value) is not float and cpu.recorder is not None and hasattr(value, "origin"):
         return cpu.recorder.number(value, dtype)
-    key = (value, dtype)
+    # 0.0 and -0.0 are the same key.
+    key = (value, dtype) if value or type(value) is int else (str(value), dtype)
     array = _numbers.get(key)
-    if array is None or value == 0:  # 0.0 and -0.0 are the same key
+    if array is None:
         if dtype.kind in "iu" and type(value) is int:
             array = np.array(value).astype(dtype) if abs(value) < 1 << 63 else _too_large(value)
         else:
@@ -464,7 +490,7 @@ def unary(
 
 
 def _no_bool(name: str) -> None:
-    raise RuntimeError(f'"{name}" not implemented for \'Bool\'')
+    raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
 
 
 def nary(
@@ -720,5 +746,7 @@ __all__ = [
     "unary",
     "unpack",
     "wrap",
+    "values",
     "write_out",
+    "zeros",
 ]

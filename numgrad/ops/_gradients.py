@@ -10,7 +10,7 @@ import numpy as np
 from ..autograd import engine
 from ..autograd.tape import Variable
 from ..device import cpu
-from ._core import cast, copy_array, dense, wrap
+from ._core import cast, copy_array, values, wrap
 from .creation import ones_like
 from .elementwise import add
 
@@ -24,7 +24,7 @@ def own(grad: Any) -> Any:
         or grad._node is not None
         or data.base is not None
         or not data.flags.c_contiguous
-        or sys.getrefcount(data) > _HELD_BY_TENSOR + (cpu.recorder is not None)
+        or sys.getrefcount(data) > _HELD_BY_TENSOR + (cpu.recorder is not None and cpu.recorder.holds(data))
     ):
         return wrap(copy_array(data, data.dtype))
     return grad
@@ -54,7 +54,7 @@ def _size(tensor: Any) -> str:
 
 def has_nan(tensor: Any) -> bool:
     """Whether any element is NaN."""
-    return bool(np.isnan(dense(tensor._data)).any())
+    return bool(np.isnan(values(tensor._data, "detect_anomaly")).any())
 
 
 engine.use(

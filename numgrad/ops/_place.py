@@ -6,13 +6,14 @@ one array of positions along it. Everything that indexes by tensors goes through
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..autograd import tape
 from ..autograd.tape import mode
-from ..dtypes import BOOL, INT64
+from ..dtypes import BOOL, INT32, INT64
 from ..kernels import indexing as kernels
 from ..kernels import sorting as finding
 from . import _core
@@ -20,6 +21,7 @@ from ._core import (
     _check_overlap,
     assign,
     cast,
+    check,
     check_tensor,
     copy_array,
     dense,
@@ -29,9 +31,10 @@ from ._core import (
     record,
     sum_to,
     unpack,
+    values,
     wrap,
+    zeros,
 )
-from .creation import fill_array
 
 BITS = kernels.BITS
 WIDE = np.dtype(np.int64)
@@ -79,7 +82,7 @@ def place_along(source: tuple, dim: int, shape: tuple, m: int) -> Place:
     return place
 
 
-def raise_index(place: Place, arrays: tuple) -> None:
+def raise_index(place: Place, *arrays: Any) -> None:
     """PyTorch's IndexError for the first index that is out of range."""
     for array, size, dim in zip(arrays, place.sizes, place.dims, strict=True):
         if size == 0 and array.size:
@@ -92,31 +95,44 @@ def raise_index(place: Place, arrays: tuple) -> None:
             )
 
 
-def read_array(data: Any, place: Place, index: Any) -> Any:
-    """The elements at a place, as a new array."""
+def read_array(data: Any, place: Place, index: Any, from_end: bool = True) -> Any:
+    """The elements at a place, as a new array; indices count from the end only with `from_end`."""
     if place.order is not None:
         data = data.transpose(place.order)
     out = _core.empty(place.shape, data.dtype, data)
     count = out.size
+    low = -place.n if from_end else 0
+    fail, arguments = (raise_index, (place, index)) if from_end else (raise_in_self, ())
     if count == 0:
+        check_range(index, low, place.n, fail, *arguments)
         return out
-    bad = np.zeros(1, INT64)
+    bad = zeros(1, INT64, data)
     m = place.m
     launch(
         kernels.take_rows,
         BITS[data.itemsize],
         place.outer * m,
-        (dense(data), dense(index), out, bad, float(place.n), float(m), float(place.inner)),
+        (
+            dense(data),
+            dense(index),
+            out,
+            bad,
+            float(place.n),
+            float(m),
+            float(place.inner),
+            float(low),
+        ),
         count,
     )
-    if bad[0]:
-        raise_index(place, (index,))
+    check(bad, 0, fail, *arguments)
     return out
 
 
-def read(input: Any, place: Place, index: Any, name: str = "IndexBackward0") -> Any:
+def read(
+    input: Any, place: Place, index: Any, name: str = "IndexBackward0", from_end: bool = True
+) -> Any:
     """The elements of a tensor at a place; the gradient adds up where places repeat."""
-    result = wrap(read_array(input._data, place, index._data))
+    result = wrap(read_array(input._data, place, index._data, from_end))
     if (input._requires_grad or input._view is not None) and needs_grad(input):
         record(result, name, _read_backward, (input,), (index,), place)
     return result
@@ -132,8 +148,7 @@ def add_up(grad: Any, place: Place, index: Any) -> Any:
     source = place.source
     order = place.order
     shape = source if order is None else tuple([source[d] for d in order])
-    data = _core.empty(shape, grad._data.dtype, grad._data)
-    fill_array(data, 0)
+    data = _core.zeros(shape, grad._data.dtype, grad._data)
     write_rows(kernels.add_rows, data, place, index._data, grad._data)
     result = wrap(data if order is None else data.transpose(np.argsort(order)))
     if mode.enabled and needs_grad(grad):
@@ -159,9 +174,9 @@ def write_rows(
     moves = kernel is kernels.put_rows
     dtype = target.dtype
     if dtype == BOOL and not moves:
-        counts = target.astype(np.int32)
-        write_rows(kernel, counts, place, index, values.astype(np.int32), skip)
-        np.not_equal(counts, 0, out=target)
+        counts = copy_array(target, INT32)
+        write_rows(kernel, counts, place, index, copy_array(values, INT32), skip)
+        assign(target, counts)
         return
     launch(
         kernel,
@@ -181,13 +196,12 @@ def write_rows(
     )
 
 
-def check_range(index: Any, low: int, high: int, fail: Any) -> None:
-    """Call `fail()` unless every index is in [low, high)."""
+def check_range(index: Any, low: int, high: int, fail: Callable, *arguments: Any) -> None:
+    """Call `fail(*arguments)`, which raises, unless every index is in [low, high)."""
     if index.size:
-        bad = np.zeros(1, INT64)
+        bad = zeros(1, INT64, index)
         launch(kernels.check_index, WIDE, index.size, (dense(index), bad, float(low), float(high)))
-        if bad[0]:
-            fail()
+        check(bad, 0, fail, *arguments)
 
 
 def take_flat(input: Any, positions: Any, name: str) -> Any:
@@ -246,20 +260,23 @@ def _same(tensor: Any) -> np.dtype:
     return tensor._data.dtype
 
 
-def true_positions(mask: Any) -> Any:
-    """The row-major positions of a mask's true elements, as an int64 array."""
-    mask = dense(mask)
+def true_positions(mask: Any, what: str) -> Any:
+    """The row-major positions of a mask's true elements, as an int64 array.
+
+    How many there are, Python has to know: `what` is the operation that asks.
+    """
+    mask = dense(values(mask, what))
     size = mask.size
     blocks = -(-size // finding.BLOCK)
     if blocks <= 1:
         starts, total = _ZERO, int(np.count_nonzero(mask))
     else:
-        counts = np.empty(blocks, INT64)
+        counts = _core.empty(blocks, INT64, mask)
         launch(finding.count_true, WIDE, blocks, (mask, counts), size)
         starts = np.cumsum(counts)
         total = int(starts[-1])
         starts -= counts
-    out = np.empty(total, INT64)
+    out = _core.empty(total, INT64, mask)
     if total:
         launch(finding.true_positions, WIDE, blocks, (mask, starts, out), size)
     return out
@@ -327,11 +344,19 @@ def first_outside(index: Any, size: int, low: int = 0) -> int:
     return index[(index < low) | (index >= size)].flat[0]
 
 
-def check_along(index: Any, size: int, dim: int, error: type = RuntimeError) -> None:
-    def fail() -> None:
-        raise error(
-            f"index {first_outside(index, size)} is out of bounds for dimension {dim} with size "
-            f"{size}"
-        )
+def check_along(index: Any, size: int, dim: int, low: int = 0, error: type = RuntimeError) -> None:
+    """Raise PyTorch's error unless every index is in [low, size)."""
+    check_range(index, low, size, raise_along, index, size, dim, low, error)
 
-    check_range(index, 0, size, fail)
+
+def raise_along(index: Any, size: int, dim: int, low: int = 0, error: type = RuntimeError) -> None:
+    """PyTorch's error for the first index that is out of range."""
+    raise error(
+        f"index {first_outside(index, size, low)} is out of bounds for dimension {dim} with size "
+        f"{size}"
+    )
+
+
+def raise_in_self() -> None:
+    """PyTorch's error for an index of a whole slice that is out of range."""
+    raise IndexError("index out of range in self")

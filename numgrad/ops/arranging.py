@@ -21,7 +21,6 @@ from ._core import (
     launch,
     needs_grad,
     normalize_dim,
-    number,
     record,
     type_name,
     wrap,
@@ -322,11 +321,12 @@ def repeat_interleave(
         input, dim = reshape(input, (-1,)), 0
     axis = normalize_dim(dim, input._data.ndim)
     count = input._data.shape[axis] if input._data.ndim else 1
-    if not isinstance(repeats, Tensor):
+    if isinstance(repeats, Tensor):
+        positions = wrap(_repeated_positions(repeats, count, output_size))
+    else:
         if repeats < 0:
             raise RuntimeError("Repeats must be non-negative")
-        repeats = wrap(np.array([repeats], INT64))
-    positions = wrap(_repeated_positions(repeats, count, output_size))
+        positions = wrap(_each_repeated(count, repeats, output_size))
     if not input._data.ndim:
         input = reshape(input, (1,))
     return take_slices(input, axis, positions)
@@ -340,7 +340,7 @@ def _repeated_positions(repeats: Any, count: int, output_size: int | None) -> An
         raise NotImplementedError(
             f"\"repeat_interleave_cpu\" not implemented for '{type_name(counts.dtype)}'"
         )
-    counts = counts.reshape(-1)
+    counts = _core.values(counts, "repeat_interleave").reshape(-1)
     if counts.size not in (1, count):
         raise RuntimeError(
             "repeats must have the same size as input along dim, but got repeats.size(0) = "
@@ -348,6 +348,11 @@ def _repeated_positions(repeats: Any, count: int, output_size: int | None) -> An
         )
     if (counts < 0).any():
         raise RuntimeError("repeats can not be negative")
+    return _each_repeated(count, counts, output_size)
+
+
+def _each_repeated(count: int, counts: Any, output_size: int | None) -> Any:
+    """0 ... count - 1, each so often."""
     positions = np.repeat(np.arange(count), counts)
     if output_size is not None and positions.size != output_size:
         raise RuntimeError("allocated size does not match required size")
@@ -440,7 +445,7 @@ def _padded(input: Any, grown: list, value: Any) -> Any:
         shape[axis] += before + after
     out = _core.empty(tuple(shape), data.dtype, data)
     if product(shape) != data.size:
-        fill_array(out, number(value, data.dtype).item())
+        fill_array(out, value)
     inside = out[tuple([slice(*bounds) for bounds in corner])] if shape else out
     launch(table.copy[data.dtype], data.dtype, data.size, (data, inside))
     result = wrap(out)

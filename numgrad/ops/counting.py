@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,18 @@ from ._core import (
     Tensor,
     cast,
     check_tensor,
+    copy_array,
     dense,
     is_number,
     launch,
     normalize_dim,
+    number,
     result_dtype,
     type_name,
     wrap,
     write_out,
 )
 from ._place import WIDE
-from .creation import fill_array
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -37,21 +39,21 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise RuntimeError("minlength should be >= 0")
     if data.dtype.kind not in "iu":
         raise NotImplementedError(f"\"bincount_cpu\" not implemented for '{type_name(data.dtype)}'")
-    if data.ndim != 1 or (data.size and data.min() < 0):
-        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     values = dense(cast(input, INT64)._data)
-    count = max(minlength, int(values.max()) + 1 if values.size else 0)
+    # Also with `minlength` the largest value decides how long the result is.
+    host = _core.values(values, "bincount")
+    if data.ndim != 1 or (data.size and host.min() < 0):
+        raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
+    count = max(minlength, int(host.max()) + 1 if data.size else 0)
     if weights is None:
-        out = _core.empty((count,), INT64, data)
-        fill_array(out, 0)
+        out = _core.zeros((count,), INT64, data)
         launch(kernels.count_values, WIDE, 1, (values, out))
         return wrap(out)
     if weights._data.shape != data.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
     if weights._data.dtype != np.float32:
         weights = cast(weights, np.dtype(np.float64))
-    out = _core.empty((count,), weights._data.dtype, data)
-    fill_array(out, 0)
+    out = _core.zeros((count,), weights._data.dtype, data)
     launch(kernels.sum_weights, out.dtype, 1, (values, dense(weights._data), out))
     return wrap(out)
 
@@ -75,19 +77,17 @@ def histc(
         raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension 0")
     low, high = float(min), float(max)
     if low == high and data.size:
-        low, high = float(data.min()), float(data.max())
+        host = _core.values(data, "histc without a range")
+        low, high = float(host.min()), float(host.max())
     if low == high:
         low, high = low - 1, high + 1
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"histogram: range of [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")
-    flat = data.reshape(-1)
-    flat = flat[(flat >= low) & (flat <= high)]
-    low, high = data.dtype.type(low), data.dtype.type(high)
-    places = ((flat - low) * bins / (high - low)).astype(INT64)
-    counts = bincount(wrap(np.minimum(places, bins - 1)), minlength=bins)
-    result = cast(counts, data.dtype)
+    counts = _core.zeros((bins,), INT64, data)
+    launch(kernels.count_in_bins, data.dtype, 1, (dense(data), counts, low, high), data.size)
+    result = cast(wrap(counts), data.dtype)
     return result if out is None else write_out(out, result)
 
 
@@ -115,7 +115,7 @@ def unique(
             "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
         )
     values, inverse, counts = np.unique(
-        data, return_inverse=True, return_counts=True, axis=axis, equal_nan=False
+        _core.values(data, "unique"), return_inverse=True, return_counts=True, axis=axis, equal_nan=False
     )
     found = [values, inverse.reshape(data.shape if axis is None else (-1,)), counts]
     return _chosen(found, return_inverse, return_counts)
@@ -145,6 +145,7 @@ def unique_consecutive(
     tensor([1, 2, 1])
     """
     data = check_tensor(input, "unique_consecutive", "input")._data
+    data = _core.values(data, "unique_consecutive")
     if dim is None:
         listed = data.reshape(-1)
     else:
@@ -215,7 +216,7 @@ def searchsorted(
                 f"dimension is 1, but we got boundaries tensor dim({boundaries.ndim}) and input "
                 "value's dim(0) numel(1)"
             )
-        values = np.array(input, result_dtype([sorted_sequence, input]))
+        values = number(input, result_dtype([sorted_sequence, input]))
     else:
         values = check_tensor(input, "searchsorted", "input", 2)._data
         if values.ndim == 0 and boundaries.ndim != 1:
@@ -237,7 +238,9 @@ def searchsorted(
                 f"{list(values.shape)}"
             )
     dtype = promote(boundaries.dtype, values.dtype)
-    boundaries, values = (dense(a.astype(dtype, copy=False)) for a in (boundaries, values))
+    boundaries, values = (
+        dense(a) if a.dtype == dtype else copy_array(a, dtype) for a in (boundaries, values)
+    )
     found = _searched(boundaries, values, right)
     result = cast(found, np.dtype(np.int32)) if out_int32 else found
     return result if out is None else write_out(out, result)

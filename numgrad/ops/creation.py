@@ -21,8 +21,10 @@ from ..dtypes import (
     get_default_dtype,
 )
 from ..kernels import elementwise as table
+from . import _core
 from ._core import (
     Tensor,
+    assign,
     cast,
     check_tensor,
     copy_array,
@@ -30,6 +32,7 @@ from ._core import (
     launch,
     number,
     number_dtype,
+    values,
     wrap,
 )
 
@@ -87,7 +90,7 @@ def _infer(data: Any) -> np.ndarray:
 def _leaves(data: Any) -> list:
     if not isinstance(data, (list, tuple, range)):
         if isinstance(data, (np.ndarray, Tensor)) and data.ndim:
-            return list(np.asarray(data).ravel())
+            return list(np.asarray(data).ravel())  # a tensor's __array__ says that it is read
         if isinstance(data, str):
             raise TypeError("new(): invalid data type 'str'")
         if not (is_number(data) or isinstance(data, (Tensor, np.ndarray))):
@@ -269,8 +272,8 @@ def as_size(args: Any, function: str = "size", size: Any = None) -> tuple:
     return shape
 
 
-def _new(shape: tuple, dtype_: Any) -> np.ndarray:
-    return np.empty(shape, as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy)
+def _new(shape: tuple, dtype_: Any) -> Any:
+    return _core.empty(shape, as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy)
 
 
 def fill_array(data: Any, value: Any) -> None:
@@ -313,7 +316,8 @@ def zeros(
             [0., 0., 0.]])
     """
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
-    return _into(out, _place(np.zeros(as_size(sizes, "zeros", size), wanted), device, requires_grad))
+    data = _core.zeros(as_size(sizes, "zeros", size), wanted)
+    return _into(out, _place(data, device, requires_grad))
 
 
 def ones(
@@ -343,6 +347,26 @@ def _into(out: Any, result: Any) -> Any:
     return write_out(out, result)
 
 
+def _number_dtype(value: Any) -> np.dtype:
+    """The dtype that a number, or a tensor in place of one, stands for."""
+    if not isinstance(value, Tensor):
+        return number_dtype(value)
+    kind = value._data.dtype.kind
+    return number_dtype({"f": 0.0, "b": False}.get(kind, 0))
+
+
+def _fill(data: Any, value: Any, function: str) -> None:
+    """data[...] = value, a number or a 0-d tensor."""
+    if not isinstance(value, Tensor):
+        fill_array(data, value)
+    elif value._data.ndim:
+        raise TypeError(
+            f"{function}(): argument 'fill_value' (position 2) must be Number, not Tensor"
+        )
+    else:
+        assign(data, value._data)
+
+
 def full(
     size: Any,
     fill_value: Any,
@@ -357,30 +381,28 @@ def full(
     >>> numgrad.full((2,), 3.5)
     tensor([3.5000, 3.5000])
     """
-    if isinstance(fill_value, Tensor):
-        fill_value = fill_value.item()  # type: ignore[attr-defined]
     if hasattr(size, "__index__"):
         raise TypeError(
             "full(): argument 'size' (position 1) must be tuple of ints, not "
             f"{type(size).__name__}"
         )
-    data = _new(as_size((size,), "full"), dtype or FROM_NUMPY[number_dtype(fill_value)])
-    fill_array(data, fill_value)
+    if dtype is None:
+        dtype = FROM_NUMPY[_number_dtype(fill_value)]
+    data = _new(as_size((size,), "full"), dtype)
+    _fill(data, fill_value, "full")
     return _into(out, _place(data, device, requires_grad))
 
 
 def _like(
     function: str, input: Tensor, dtype: Any, device: Any, requires_grad: builtins.bool, value: Any
 ) -> Any:
-    from . import _core
-
     source = check_tensor(input, function, "input")._data
     wanted = as_numpy_dtype(dtype) if dtype else source.dtype
 
     where = device if device is not None else None
     data = _core.empty(source.shape, wanted, source if where is None else None)
     if value is not None:
-        fill_array(data, value)
+        _fill(data, value, function)
     if where is not None and type(data) is np.ndarray:
         return _place(data, where, requires_grad)
     result = wrap(data)
@@ -469,7 +491,11 @@ def eye(
     if n < 0 or (m is not None and m < 0):
         raise RuntimeError(f"{'n' if n < 0 else 'm'} must be greater or equal to 0, got {n if n < 0 else m}")
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
-    return _place(np.eye(n, m, dtype=wanted), device, requires_grad)
+    columns = n if m is None else m
+    data = _core.zeros((n, columns), wanted)
+    if count := min(n, columns):
+        fill_array(data.reshape(-1)[: (count - 1) * (columns + 1) + 1 : columns + 1], 1)
+    return _place(data, device, requires_grad)
 
 
 def arange(
@@ -533,7 +559,8 @@ def linspace(
         raise RuntimeError("number of steps must be non-negative")
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
     if steps == 1:
-        data = np.full((1,), start, wanted)
+        data = _new((1,), dtype)
+        fill_array(data, start)
     else:
         # Symmetric, as PyTorch computes it: from the start below the middle, else from the end.
         kind = wanted.type if wanted.kind == "f" else np.float64
@@ -557,7 +584,7 @@ def logspace(
     """
     exponents = linspace(start, end, steps, dtype=FROM_NUMPY[np.dtype("float64")])
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
-    return wrap(np.power(base, exponents._data).astype(wanted))
+    return wrap(np.power(base, exponents._data).astype(wanted))  # numbers that Python has made
 
 
 def is_tensor(obj: Any) -> builtins.bool:
@@ -589,7 +616,7 @@ def is_nonzero(input: Tensor) -> builtins.bool:
             f"Boolean value of Tensor with {'no' if not input._data.size else 'more than one'} "
             f"value{'s' if not input._data.size else ''} is ambiguous"
         )
-    return bool(input._data.reshape(()) != 0)
+    return builtins.bool(values(input._data, "is_nonzero").item())
 
 
 def numel(input: Tensor) -> int:

@@ -30,9 +30,9 @@ from ._core import (
 from ._reduce import unreduce
 from ._results import given
 from .creation import fill_array
-from .elementwise import add, div, mul, ne, neg, sub
+from .elementwise import add, div, eq, mul, ne, neg, sub, where
 from .loss import _reduction
-from .reduction import sum
+from .reduction import all, sum
 from .softmax import _COST, log_softmax, softmax
 from .views import detach, reshape
 
@@ -196,10 +196,10 @@ def _of_classes_backward(node: Any, grad: Any) -> Any:
     return wrap(out)
 
 
-def _total(parts: Any, labels: Any, ignore_index: float) -> float:
+def _total(parts: Any, labels: Any, ignore_index: float, dtype: np.dtype) -> Any:
     """What the mean divided by; 1 where every target is ignored: all gradients are 0 then."""
-    total = parts.item(1)
-    return 1.0 if total == 0 and (labels == int(ignore_index)).all() else total
+    total = cast(wrap(parts[0, 1:2].reshape(())), dtype)
+    return where(all(eq(wrap(labels), int(ignore_index))), 1.0, total)
 
 
 def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
@@ -220,7 +220,7 @@ def _traced_backward(node: Any, grad: Any, x: Any) -> Any:
             spread = mul(spread, wrap(factors))
         q = add(mul(q, 1.0 - smoothing), spread)
     if code == kernels.MEAN:
-        grad = div(grad, _total(parts, labels, ignore_index))
+        grad = div(grad, _total(parts, labels, ignore_index, q._data.dtype))
     elif code == kernels.NONE:
         grad = reshape(grad, (-1, 1))
     p = softmax(reshape(x, (-1, classes)), 1)
@@ -342,7 +342,7 @@ def _nll_loss_backward(node: Any, grad: Any) -> Any:
     if given is grad:
         return result
     if node.context[-1] == kernels.MEAN:
-        grad = div(grad, _total(parts, labels, ignore_index))
+        grad = div(grad, _total(parts, labels, ignore_index, grad._data.dtype))
     elif node.context[-1] == kernels.NONE:
         grad = unreduce(grad, shape, (1,) if len(shape) > 1 else (0,))
     return mul(result, grad)

@@ -13,17 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from ..autograd.tape import set_grad
 from ..dtypes import BOOL, INT64
+from ..kernels import checks
 from ..kernels import elementwise as table
 from ._core import (
     Tensor,
     binary,
-    broadcast_shapes,
     cast,
+    check,
     check_tensor,
+    dense,
+    empty,
     float_dtype,
     inplace,
     is_number,
+    launch,
     mode,
     nary,
     needs_grad,
@@ -33,9 +38,12 @@ from ._core import (
     result_dtype,
     type_name,
     unary,
+    values,
     wrap,
+    zeros,
 )
 from ._results import given
+from .creation import fill_array
 from .examples import add_examples
 
 # ------------------------------------------------- names, dtypes and operands as PyTorch's
@@ -217,9 +225,18 @@ def _check_divisor(other: Any, dtype: np.dtype, kernel: str) -> None:
         return
     if dtype.kind == "b":
         _refuse(kernel, dtype)
-    data = other._data if isinstance(other, Tensor) else np.asarray(other)
-    if data.dtype.kind != "f" and data.size and not data.all():
-        raise RuntimeError("ZeroDivisionError")
+    if not isinstance(other, Tensor):
+        if other == 0:
+            _raise_zero_division()
+    elif other._data.dtype.kind != "f" and other._data.size:
+        data = dense(other._data)
+        bad = zeros(1, INT64, data)
+        launch(checks.check_not_zero, data.dtype, data.size, (data, bad))
+        check(bad, 0, _raise_zero_division)
+
+
+def _raise_zero_division() -> None:
+    raise RuntimeError("ZeroDivisionError")
 
 
 def floor_divide(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -573,6 +590,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
 
 eq = binary(table.eq, "eq")
 ne = not_equal = binary(table.ne, "ne")
+equal_or_nan = binary(table.equal_or_nan, "equal_or_nan")
 lt = less = binary(table.lt, "lt")
 le = less_equal = binary(table.le, "le")
 gt = greater = binary(table.gt, "gt")
@@ -590,7 +608,9 @@ def _float_test(operation: Any, name: str, doc: str, otherwise: bool) -> Any:
     def test(input: Tensor) -> Tensor:
         check_tensor(input, name, "input")
         if input._data.dtype.kind != "f":
-            return wrap(np.full(input._data.shape, otherwise))
+            data = empty(input._data.shape, BOOL, input._data)
+            fill_array(data, otherwise)
+            return wrap(data)
         return operation(input)
 
     test.__name__ = test.__qualname__ = name
@@ -656,10 +676,15 @@ def isclose(
     for name, value in (("rtol", rtol), ("atol", atol)):
         if value < 0:
             raise RuntimeError(f"{name} must be greater than or equal to zero, but got {value:g}")
-    broadcast_shapes(input._data.shape, other._data.shape)
-    return wrap(
-        np.asarray(np.isclose(input._data, other._data, rtol, atol, equal_nan=equal_nan))
-    )
+    with set_grad(False):
+        close = (equal_or_nan if equal_nan else eq)(input, other)
+        if rtol == 0 and atol == 0:
+            return close
+        if input._data.dtype.kind != "f":  # exact up to here
+            input, other = (cast(t, float_dtype(t._data.dtype)) for t in (input, other))
+        distance = abs(sub(input, other))
+        near = le(distance, add(abs(mul(other, rtol)), atol))
+        return logical_or(close, logical_and(isfinite(distance), near))
 
 
 def allclose(
@@ -670,7 +695,7 @@ def allclose(
     >>> numgrad.allclose(numgrad.tensor([1., 2.]), numgrad.tensor([1., 2.]))
     True
     """
-    return bool(isclose(input, other, rtol, atol, equal_nan)._data.all())
+    return bool(values(isclose(input, other, rtol, atol, equal_nan)._data, "allclose").all())
 
 
 def equal(input: Tensor, other: Tensor) -> bool:
@@ -681,7 +706,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     """
     a = check_tensor(input, "equal", "input")._data
     b = check_tensor(other, "equal", "other", 2)._data
-    return a.shape == b.shape and bool(eq(input, other)._data.all())
+    return a.shape == b.shape and bool(values(eq(input, other)._data, "equal").all())
 
 
 # --------------------------------------------------------------------- activations

@@ -8,24 +8,35 @@ import numpy as np
 
 from ..autograd import tape
 from ..autograd.tape import mode
-from ..dtypes import INT64
+from ..dtypes import FLOAT64, INT64
 from ..kernels import indexing as kernels
 from ..kernels import sorting as finding
 from . import _core
-from ._core import Tensor, cast, check_tensor, launch, needs_grad, record, type_name, unpack, wrap
+from ._core import (
+    Tensor,
+    cast,
+    check_tensor,
+    copy_array,
+    launch,
+    needs_grad,
+    record,
+    type_name,
+    unpack,
+    wrap,
+)
 from ._place import (
     WIDE,
     Place,
     check_range,
     place_along,
+    raise_in_self,
     read,
     read_array,
     write_rows,
 )
-from .creation import fill_array
-from .elementwise import mul
+from .elementwise import eq, mul, reciprocal
 from .masking import masked_fill
-from .views import reshape
+from .views import reshape, unsqueeze
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
@@ -41,20 +52,23 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if data.size == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
-        return wrap(np.zeros((*data.shape, num_classes), INT64))
-    if data.min() < 0:
-        raise RuntimeError("Class values must be non-negative.")
-    largest = int(data.max())
+        return wrap(_core.zeros((*data.shape, num_classes), INT64, data))
     if num_classes == -1:
-        num_classes = largest + 1
-    elif largest >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    out = _core.empty((*data.shape, num_classes), INT64, data)
-    fill_array(out, 0)
+        largest = int(_core.values(data, "one_hot without num_classes").max())
+        num_classes = max(largest, 0) + 1
+    check_range(data, 0, num_classes, _raise_class, data)
+    out = _core.zeros((*data.shape, num_classes), INT64, data)
     classes = _core.dense(data)
     sizes = (float(num_classes), 1.0, 1.0, 0.0)
     launch(kernels.put_along, WIDE, data.size, (_core.number(1, WIDE), classes, out, *sizes))
     return wrap(out)
+
+
+def _raise_class(classes: Any) -> None:
+    """PyTorch's error for a class number out of range."""
+    if classes.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    raise RuntimeError("Class values must be smaller than num_classes.")
 
 
 def embedding(
@@ -94,16 +108,12 @@ def embedding(
         if not -rows <= padding_idx < rows:
             raise AssertionError("Padding_idx must be within num_embeddings")
         skip = padding_idx % rows
-
-    def fail() -> None:
-        raise IndexError("index out of range in self")
-
     positions = index._data
-    check_range(positions, 0, rows, fail)
     if max_norm is not None:
+        check_range(positions, 0, rows, raise_in_self)
         _limit(weight, positions, max_norm, norm_type)
     place = place_along(table.shape, 0, positions.shape, positions.size)
-    result = wrap(read_array(table, place, positions))
+    result = wrap(read_array(table, place, positions, False))
     if mode.enabled and needs_grad(weight):
         context = (place, skip, scale_grad_by_freq)
         record(result, "EmbeddingBackward0", _embedding_backward, (weight,), (index,), context)
@@ -112,7 +122,7 @@ def embedding(
 
 def _limit(weight: Any, positions: Any, max_norm: float, norm_type: float) -> None:
     """Scale the rows at these positions down to a norm, in place, outside the graph."""
-    used = np.unique(positions)
+    used = np.unique(_core.values(positions, "embedding with max_norm"))
     with tape.set_grad(False):
         tape.check_inplace(weight)
     table = weight._data
@@ -134,17 +144,17 @@ def _embedding_backward(node: Any, grad: Any) -> Any:
     place, skip, by_frequency = node.context
     if by_frequency:
         positions = _core.dense(index._data)
-        counts = np.zeros(place.n, INT64)
+        counts = _core.zeros(place.n, INT64, positions)
         launch(finding.count_values, WIDE, 1, (positions, counts))
-        shares = 1.0 / counts[positions]
-        grad = mul(grad, wrap(shares.astype(grad._data.dtype)[..., None]))
+        each = place_along((place.n,), 0, positions.shape, positions.size)
+        shares = reciprocal(wrap(copy_array(read_array(counts, each, positions), FLOAT64)))
+        grad = mul(grad, unsqueeze(cast(shares, grad._data.dtype), -1))
     return _sum_rows(grad, place, index, skip)
 
 
 def _sum_rows(grad: Any, place: Place, index: Any, skip: int) -> Any:
     """Zeros, and the rows of `grad` added at their index, apart from the index `skip`."""
-    data = _core.empty(place.source, grad._data.dtype, grad._data)
-    fill_array(data, 0)
+    data = _core.zeros(place.source, grad._data.dtype, grad._data)
     write_rows(kernels.add_rows, data, place, index._data, grad._data, skip)
     result = wrap(data)
     if mode.enabled and needs_grad(grad):
@@ -158,5 +168,5 @@ def _rows_back(node: Any, grad: Any) -> Any:
     result = read(grad, place, index)
     if skip < 0:
         return result
-    padding = wrap(np.equal(index._data, skip))
+    padding = eq(index, skip)
     return masked_fill(result, reshape(padding, (*padding._data.shape, 1)), 0)

@@ -12,7 +12,6 @@ from ..kernels.reduction import column_chunk, column_items, row_chunk
 from . import _return_types
 from ._core import (
     Tensor,
-    cast,
     check_tensor,
     dense,
     empty,
@@ -27,7 +26,7 @@ from ._core import (
 )
 from ._reduce import check_not_empty, numpy_names, reduced_shape, view3
 from ._results import given
-from .elementwise import isnan, maximum, minimum
+from .elementwise import equal_or_nan, maximum, minimum
 from .reduction import _AMAX, _AMIN, _extremum, _share_among_equal, amax, amin
 
 _MAX = (kernels.max_rows, kernels.max_columns, kernels.max_parts)
@@ -128,14 +127,8 @@ def _of_all(name: str, pair: Any, input: Any, out: Any) -> Any:
 
 def _of_all_backward(node: Any, grad: Any) -> Any:
     x, y = unpack(node)
-    before = mode.enabled
-    mode.enabled = False
-    try:
-        if bool(isnan(y)._data.item()):  # NaN is the extremum: the NaNs share its gradient
-            x, y = cast(isnan(x), x._data.dtype), cast(isnan(y), y._data.dtype)
-    finally:
-        mode.enabled = before
-    return _share_among_equal(grad, x, y, node.context)
+    # Where NaN is the extremum, the NaNs share its gradient.
+    return _share_among_equal(grad, x, y, node.context, equal_or_nan)
 
 
 def _overloaded(

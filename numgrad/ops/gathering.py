@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tape import mode
-from ..dtypes import BOOL, INT64
+from ..dtypes import BOOL, INT32, INT64
 from ..kernels import indexing as kernels
 from . import _core
 from ._core import (
     Tensor,
     assign,
     cast,
+    check,
     check_tensor,
     copy_array,
     dense,
@@ -39,11 +40,12 @@ from ._place import (
     checked_index,
     modify,
     product,
+    raise_along,
     take_flat,
 )
 from ._results import given
-from .creation import fill_array
-from .elementwise import div, eq, mul, where
+from .creation import fill_array, ones_like
+from .elementwise import clamp_min, div, eq, mul, where
 from .views import expand, reshape, slice_dim
 
 
@@ -101,9 +103,9 @@ def gather_same(input: Any, axis: int, index: Any, name: str = "GatherBackward0"
     out = _core.empty(positions.shape, data.dtype, data)
     count = out.size
     if count:
-        bad = np.zeros(1, INT64)
+        bad = _core.zeros(1, INT64, data)
         if not data.size:
-            check_along(positions, data.shape[axis], axis)
+            raise_along(positions, data.shape[axis], axis)
         inner = product(positions.shape[axis + 1 :])
         sizes = (float(data.shape[axis]), float(positions.shape[axis]), float(inner))
         launch(
@@ -113,8 +115,7 @@ def gather_same(input: Any, axis: int, index: Any, name: str = "GatherBackward0"
             (dense(data), dense(positions), out, bad, *sizes),
             count,
         )
-        if bad[0]:
-            check_along(positions, data.shape[axis], axis)
+        check(bad, 0, raise_along, positions, data.shape[axis], axis)
     result = wrap(out)
     if (input._requires_grad or input._view is not None) and needs_grad(input):
         record(result, name, _gather_backward, (input,), (index,), (axis, data.shape))
@@ -129,8 +130,7 @@ def _gather_backward(node: Any, grad: Any) -> Any:
 
 def sum_along(values: Any, axis: int, index: Any, shape: tuple) -> Any:
     """Zeros, and the values added at their index along `axis`: the transpose of `gather_same`."""
-    data = _core.empty(shape, values._data.dtype, values._data)
-    fill_array(data, 0)
+    data = _core.zeros(shape, values._data.dtype, values._data)
     _write_along(kernels.add_along, data, axis, index._data, values._data)
     result = wrap(data)
     if mode.enabled and needs_grad(values):
@@ -159,9 +159,9 @@ def _write_along(kernel: Any, target: Any, axis: int, index: Any, values: Any) -
         assign(part, array)
         return
     if target.dtype == BOOL and kernel is not kernels.put_along:
-        array = target.astype(np.int32)
-        _write_along(kernel, array, axis, index, values.astype(np.int32))
-        np.not_equal(array, 0, out=target)
+        array = copy_array(target, INT32)
+        _write_along(kernel, array, axis, index, copy_array(values, INT32))
+        assign(target, array)
         return
     inner = product(index.shape[axis + 1 :])
     launch(
@@ -407,12 +407,14 @@ def scatter_reduce(
 
 def _averaged(total: Any, axis: int, index: Any, include_self: bool) -> Any:
     """Sums over what was scattered, divided by how many values went into each."""
-    counts = np.ones(total._data.shape, total._data.dtype)
+    counts = _core.empty(total._data.shape, total._data.dtype, total._data)
+    fill_array(counts, 1)
     if not include_self:
         _write_along(kernels.put_along, counts, axis, index._data, number(0, counts.dtype))
     _write_along(kernels.add_along, counts, axis, index._data, number(1, counts.dtype))
-    np.maximum(counts, 1, out=counts)
-    return div(total, wrap(counts), rounding_mode=None if counts.dtype.kind == "f" else "floor")
+    # Nothing was added up where there is none: the sum stays as it is.
+    divisor = clamp_min(wrap(counts), 1)
+    return div(total, divisor, rounding_mode=None if counts.dtype.kind == "f" else "floor")
 
 
 def _prod_backward(node: Any, grad: Any) -> tuple:
@@ -422,7 +424,7 @@ def _prod_backward(node: Any, grad: Any) -> tuple:
     dtype = src._data.dtype
     to_self = to_src = None
     if node.edges[0] is not None:
-        ones = wrap(np.ones(start._data.shape, dtype))
+        ones = ones_like(start)
         to_self = mul(grad, scatter_reduce(ones, axis, index, src, "prod"))
     if node.edges[1] is not None:
         zero_src, zero_start = eq(src, 0), eq(start, 0)

@@ -23,6 +23,7 @@ from ._core import (
     assign,
     broadcast_shapes,
     cast,
+    check,
     check_tensor,
     copy_array,
     dense,
@@ -31,7 +32,9 @@ from ._core import (
     needs_grad,
     number,
     type_name,
+    values,
     wrap,
+    zeros,
 )
 from ._place import (
     WIDE,
@@ -64,6 +67,7 @@ from .views import (
 )
 
 _ndarray = np.ndarray
+_MASK = "indexing by a mask"
 
 
 # ----------------------------------------------------------------- reading an index
@@ -166,12 +170,12 @@ def _split(data: Any, index: tuple) -> tuple[tuple, list, str | None]:
             own = item._data
             if own.dtype == BOOL:
                 if own.ndim == 0:
-                    item = bool(own)
+                    item = bool(values(own, "indexing by a 0-d tensor"))
                 used += own.ndim
             else:
                 used += 1
                 if own.ndim == 0:
-                    item = int(own)
+                    item = int(values(own, "indexing by a 0-d tensor"))
         items.append(item)
     if used > ndim:
         if ndim == 0 and len(items) == 1 and type(items[0]) is int:
@@ -274,9 +278,8 @@ def _index_tensor(item: Any) -> Any:
     """A tensor, array or sequence in an index, as a tensor of int64 or bool."""
     if isinstance(item, (list, tuple, range)):
         if not len(item):
-            return wrap(np.empty(0, INT64))
-        item = [x._data.item() if isinstance(x, Tensor) else x for x in item]
-        item = np.array(item)
+            return wrap(_core.empty(0, INT64))
+        item = np.array([_plain(x) for x in item])
     if isinstance(item, _ndarray):
         item = wrap(item)
     if not isinstance(item, Tensor):
@@ -302,6 +305,10 @@ def _index_tensor(item: Any) -> Any:
     raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
 
 
+def _plain(item: Any) -> Any:
+    return values(item._data, "indexing by a list").item() if isinstance(item, Tensor) else item
+
+
 def _type_name(value: Any) -> str:
     kind = type(value)
     return f"numpy.{kind.__name__}" if kind.__module__ == "numpy" else kind.__name__
@@ -323,7 +330,7 @@ def _place_of_one(data: Any, dim: int, named: int, index: Any) -> tuple[Place, A
     if own.dtype != BOOL:
         place = place_along(source, dim, own.shape, own.size)
     else:
-        index = wrap(true_positions(own))
+        index = wrap(true_positions(own, _MASK))
         count = index._data.size
         merged = source[:dim] + (own.size,) + source[dim + own.ndim :]
         place = place_along(merged, dim, (count,), count)
@@ -345,7 +352,7 @@ def _place(data: Any, tensors: list) -> tuple[Place, Any]:
         elif index._data.dtype == BOOL:
             width = index._data.ndim
             size = index._data.size
-            groups.append((dim, width, size, named, wrap(true_positions(index._data))))
+            groups.append((dim, width, size, named, wrap(true_positions(index._data, _MASK))))
         else:
             groups.append((dim, 1, source[dim], named, index))
     shapes = [g[4]._data.shape for g in groups]
@@ -373,15 +380,14 @@ def _place(data: Any, tensors: list) -> tuple[Place, Any]:
     place.outer, place.inner = product(before), product(after)
     place.shape = before + shape + after
     positions = _core.empty(shape, INT64, data)
-    bad = np.zeros(len(arrays), INT64)
+    bad = zeros(1, INT64, positions)
     launch(
         kernels.combine_indices,
         WIDE,
         place.m,
         (arrays, np.array(place.sizes, INT64), positions, bad),
     )
-    if bad.any():
-        raise_index(place, arrays)
+    check(bad, 0, raise_index, place, *arrays)
     return place, wrap(positions)
 
 
@@ -473,7 +479,7 @@ def _write(self: Any, tensors: list, value: Any, accumulate: bool) -> Any:
             f"to indexing result of shape {list(place.shape)}"
         )
     if len(tensors) == 1:
-        check_range(index._data, -place.n, place.n, lambda: raise_index(place, (index._data,)))
+        check_range(index._data, -place.n, place.n, raise_index, place, index._data)
     source = value._data
     if source.size != 1:
         if np.may_share_memory(source, data):

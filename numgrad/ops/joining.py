@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tape import mode
-from ..dtypes import promote
+from ..dtypes import FLOAT32, promote
 from ..kernels import elementwise as table
 from ..kernels import indexing as kernels
 from . import _core
@@ -162,7 +162,7 @@ def _cat_backward(node: Any, grad: Any) -> tuple:
         if target is None:
             grads.append(None)
         elif shape == (0,) and grad._data.ndim != 1:
-            grads.append(wrap(np.zeros(shape, grad._data.dtype)))
+            grads.append(wrap(_core.zeros(shape, grad._data.dtype, grad._data)))
         else:
             grads.append(slice_dim(grad, dim, start, start + length, 1))
         start += length
@@ -426,7 +426,7 @@ def block_diag(*tensors: Tensor) -> Any:
                 f"{k} has {t._data.ndim} dimensions"
             )
     if not blocks:
-        return wrap(np.empty((1, 0), np.float32))
+        return wrap(_core.empty((1, 0), FLOAT32))
     columns = sum([b._data.shape[1] for b in blocks])
     dtype = blocks[0]._data.dtype
     for b in blocks:
@@ -434,8 +434,8 @@ def block_diag(*tensors: Tensor) -> Any:
     rows, start = [], 0
     for b in blocks:
         height, width = b._data.shape
-        left = wrap(np.zeros((height, start), dtype))
-        right = wrap(np.zeros((height, columns - start - width), dtype))
+        left = wrap(_core.zeros((height, start), dtype, b._data))
+        right = wrap(_core.zeros((height, columns - start - width), dtype, b._data))
         rows.append(cat([left, cast(b, dtype), right], 1))
         start += width
     return cat(rows, 0)

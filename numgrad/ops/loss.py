@@ -12,14 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from ..dtypes import INT64
+from ..kernels import checks
 from ..kernels import losses as kernels
 from ..kernels.reduction import any_columns, any_rows, sum_columns, sum_rows
 from ._core import (
     Tensor,
     broadcast_shapes,
     cast,
+    check,
     check_same_device,
     check_tensor,
+    dense,
     derive,
     empty,
     launch,
@@ -31,6 +35,7 @@ from ._core import (
     type_name,
     unpack,
     wrap,
+    zeros,
 )
 from ._reduce import reduce_array
 from .creation import fill_array, full_like
@@ -41,13 +46,8 @@ from .elementwise import (
     div,
     eq,
     exp,
-    ge,
     gt,
-    le,
     log,
-    logical_and,
-    logical_not,
-    lt,
     minimum,
     mul,
     neg,
@@ -292,11 +292,15 @@ def binary_cross_entropy(
         found, expected = (type_name(t._data.dtype) for t in (target, input))
         raise RuntimeError(f"Found dtype {found} but expected {expected}")
     if input._data.size:
-        inside = logical_and(ge(input, 0.0), le(input, 1.0))
-        outside = logical_not(inside)._data
-        if reduce_array(_ANY, outside, tuple(range(outside.ndim)), (), outside.dtype).item():
-            raise RuntimeError("all elements of input should be between 0 and 1")
+        data = dense(input._data)
+        bad = zeros(1, INT64, data)
+        launch(checks.check_between, data.dtype, data.size, (data, bad, 0.0, 1.0))
+        check(bad, 0, _raise_outside)
     return _bce((input, target, 1.0 if weight is None else weight), reduction)
+
+
+def _raise_outside() -> None:
+    raise RuntimeError("all elements of input should be between 0 and 1")
 
 
 def binary_cross_entropy_with_logits(
@@ -405,7 +409,7 @@ def gaussian_nll_loss(
     reduction = _reduction(reduction, None, None)
     if not isinstance(var, Tensor):
         if var < 0:
-            raise ValueError("var has negative entry/entries")
+            _raise_negative()
         var = full_like(input, float(var))
     elif var._data.shape != input._data.shape:
         shape, own = input._data.shape, var._data.shape
@@ -413,14 +417,20 @@ def gaussian_nll_loss(
             var = unsqueeze(var, -1)
         elif not (shape[:-1] == own[:-1] and own[-1] == 1):
             raise ValueError("var is of incorrect size")
-    if sum(lt(var, 0.0))._data.item():
-        raise ValueError("var has negative entry/entries")
+    data = dense(var._data)
+    bad = zeros(1, INT64, data)
+    launch(checks.check_not_negative, data.dtype, data.size, (data, bad))
+    check(bad, 0, _raise_negative)
     floor = clamp_min(var, eps)  # PyTorch clamps a copy: the gradient passes the clamp unchanged
     var = add(var, detach(sub(floor, var)))
     loss = mul(add(log(var), div(square(sub(input, target)), var)), 0.5)
     if full:
         loss = add(loss, 0.5 * math.log(2 * math.pi))
     return reduce_loss(loss, reduction)
+
+
+def _raise_negative() -> None:
+    raise ValueError("var has negative entry/entries")
 
 
 def hinge_embedding_loss(

@@ -40,6 +40,7 @@ from ._place import (
     write_backward,
     write_rows,
 )
+from .elementwise import ne
 from .views import expand, reshape, slice_dim
 
 
@@ -54,14 +55,14 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
     """
     data = check_tensor(input, "nonzero", "input")._data
     if data.dtype != BOOL:
-        data = np.asarray(np.not_equal(data, 0))
+        data = ne(input, 0)._data
     if as_tuple and data.ndim == 0:
         data = data.reshape(1)
-    positions = true_positions(data)
+    positions = true_positions(data, "nonzero")
     count, ndim = positions.size, data.ndim
     if ndim == 1 and as_tuple:
         return (wrap(positions),)
-    found = np.empty((ndim, count) if as_tuple else (count, ndim), INT64)
+    found = _core.empty((ndim, count) if as_tuple else (count, ndim), INT64, data)
     if found.size:
         across, along = (1.0, float(count)) if as_tuple else (float(ndim), 1.0)
         shape = np.array(data.shape, INT64)
@@ -182,9 +183,8 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     shape = broadcast_shapes(mask._data.shape, input._data.shape)
     if input._data.shape != shape:
         input = expand(input, shape)
-    result = take_flat(
-        input, wrap(true_positions(np.broadcast_to(mask._data, shape))), "MaskedSelectBackward0"
-    )
+    positions = true_positions(np.broadcast_to(mask._data, shape), "masked_select")
+    result = take_flat(input, wrap(positions), "MaskedSelectBackward0")
     return result if out is None else write_out(out, result)
 
 
@@ -218,7 +218,7 @@ def _masked_scatter(self: Any, mask: Any, source: Any, in_place: bool) -> Any:
     shape = broadcast_shapes(data.shape, mask._data.shape)
     if data.shape != shape and not in_place:
         self = expand(self, shape)
-    positions = wrap(true_positions(np.broadcast_to(mask._data, shape)))
+    positions = wrap(true_positions(np.broadcast_to(mask._data, shape), "masked_scatter"))
     count = positions._data.size
     if own.size < count:
         raise RuntimeError("Number of elements of source < number of ones in mask")

@@ -138,7 +138,7 @@ def _halves(sums: Any, shape: tuple, blocks: int) -> tuple[Any, Any]:
     """The blocks' partial sums (blocks, 2, n) added, as two tensors of `shape`."""
     if blocks == 0:
         zero = _constant(shape, 0.0, sums)
-        return wrap(zero), wrap(zero.copy())
+        return wrap(zero), wrap(copy_array(zero, zero.dtype))
     n = sums.size // (2 * blocks)
     if blocks == 1:
         total = sums.reshape(2, n)

@@ -147,7 +147,7 @@ def _update(
         return
     if steps:
         columns.append(tuple([step._data for step in steps]))
-    launch(kernel, dtype, size, (*columns, *map(_float, options)), size * len(columns))
+    launch(kernel, dtype, size, (*columns, *map(_float, options)), 2 * size)
     for param in params:
         bump(param)
 
@@ -182,7 +182,7 @@ def _update_unlike(
         if steps:
             arrays.append((steps[k]._data,))
         arguments = (*arrays, *map(float, options))
-        launch(kernel, dtype, grad.size, arguments, grad.size * len(arrays))
+        launch(kernel, dtype, grad.size, arguments, 2 * grad.size)
         for target, source in zip(written, plain, strict=True):
             assign(target, source)
         bump(param)

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from .._generator import GeneratorState
+from .._generator import GeneratorState, check_weights
 from ..autograd import tape
 from ..dtypes import INT64, as_numpy_dtype, dtype, get_default_dtype
+from ..kernels import checks
 from ._core import (
     Tensor,
     _check_overlap,
     assign,
     broadcast_shapes,
+    check,
     check_tensor,
+    dense,
+    empty,
     inplace,
     is_number,
+    launch,
     needs_grad,
     record,
     type_name,
     wrap,
     write_out,
 )
+from ._core import zeros as new_zeros
 from .creation import as_size, zeros
-from .elementwise import add, mul
+from .elementwise import add, clamp_min, div, mul
 from .generator import Generator, stream_of
+from .sorting import topk
 
 
 def _memory_order(data: Any) -> list:
@@ -44,7 +52,7 @@ def _fill(tensor: Any, draw: Any, name: str) -> Any:
     if data.flags.c_contiguous:
         draw(data)
     else:
-        fresh = np.empty(data.shape, data.dtype)
+        fresh = empty(data.shape, data.dtype)
         draw(fresh)
         assign(data, fresh)
     tape.bump(tensor)
@@ -70,7 +78,7 @@ def _new(size: tuple, kind: Any, name: str) -> np.ndarray:
     if not size:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     wanted = as_numpy_dtype(kind) if kind else get_default_dtype().numpy
-    return np.empty(as_size(size, name), wanted)
+    return empty(as_size(size, name), wanted)
 
 
 def rand(
@@ -140,7 +148,7 @@ def randint(
         low, high = 0, low
     if hasattr(size, "__index__"):
         raise TypeError("randint(): argument 'size' must be tuple of ints, not int")
-    data = np.empty(as_size((size,), "randint"), as_numpy_dtype(dtype) if dtype else INT64)
+    data = empty(as_size((size,), "randint"), as_numpy_dtype(dtype) if dtype else INT64)
     stream, low, high = stream_of(generator), int(low), int(high)
     return _made(data, lambda out: stream.integers(out, low, high), device, requires_grad, out)
 
@@ -162,7 +170,7 @@ def randperm(
     >>> numgrad.randperm(4)
     tensor([0, 1, 3, 2])
     """
-    data = np.empty(as_size((n,), "randperm"), as_numpy_dtype(dtype) if dtype else INT64)
+    data = empty(as_size((n,), "randperm"), as_numpy_dtype(dtype) if dtype else INT64)
     if data.dtype.kind in "iu" and n and n - 1 > np.iinfo(data.dtype).max:
         raise RuntimeError(
             f"value cannot be converted to type {data.dtype.name}_t without overflow"
@@ -207,7 +215,7 @@ def _like(input: Any, dtype: Any, method: str, arguments: tuple, options: dict) 
     dense = data.transpose(order)
     if not dense.flags.c_contiguous:  # no order of the dimensions makes the memory dense
         order, dense = list(range(data.ndim)), data
-    fresh = np.empty(dense.shape, as_numpy_dtype(dtype) if dtype else data.dtype)
+    fresh = empty(dense.shape, as_numpy_dtype(dtype) if dtype else data.dtype)
     draw = getattr(stream_of(options.pop("generator", None)), method)
     where, requires_grad = options.pop("device", None), options.pop("requires_grad", False)
     for name in options:
@@ -245,16 +253,23 @@ def normal(
     if not shapes:
         raise TypeError("normal() missing required argument: 'size', a tuple of ints")
     if isinstance(std, Tensor):
-        if (std._data < 0).any():
-            raise RuntimeError("normal expects all elements of std >= 0.0")
+        deviations = dense(std._data)
+        bad = new_zeros(1, INT64, deviations)
+        arguments = (deviations, bad, 0.0, math.inf)
+        launch(checks.check_between, deviations.dtype, deviations.size, arguments)
+        check(bad, 0, _raise_std)
     elif not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     kind = (mean if isinstance(mean, Tensor) else std)._data.dtype
-    data = np.empty(broadcast_shapes(*shapes), kind)
+    data = empty(broadcast_shapes(*shapes), kind)
     stream_of(generator).normal(data)
     with tape.set_grad(False):
         result = add(mul(wrap(data), std), mean)
     return result if out is None else write_out(out, result)
+
+
+def _raise_std() -> None:
+    raise RuntimeError("normal expects all elements of std >= 0.0")
 
 
 def bernoulli(
@@ -266,7 +281,7 @@ def bernoulli(
     tensor([0., 1.])
     """
     data = check_tensor(input, "bernoulli", "input")._data
-    drawn = np.empty(data.shape, data.dtype)
+    drawn = empty(data.shape, data.dtype)
     _bernoulli(drawn, input if p is None else p, stream_of(generator))
     result = wrap(drawn)
     if data.dtype.kind == "f" and needs_grad(input):
@@ -275,13 +290,12 @@ def bernoulli(
 
 
 def _zero_backward(node: Any, grad: Any) -> Any:
-    return wrap(np.zeros(grad._data.shape, grad._data.dtype))
+    return wrap(new_zeros(grad._data.shape, grad._data.dtype, grad._data))
 
 
 def _bernoulli(out: np.ndarray, p: Any, stream: GeneratorState) -> None:
     if isinstance(p, Tensor):
-        values = np.broadcast_to(p._data, out.shape)
-        stream.bernoulli_each(out, np.ascontiguousarray(values).reshape(out.shape))
+        stream.bernoulli_each(out, dense(np.broadcast_to(p._data, out.shape)))
     else:
         stream.bernoulli(out, p)
 
@@ -313,21 +327,17 @@ def multinomial(
         raise RuntimeError(
             "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
         )
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
-    if not (weights.sum(-1) > 0).all():
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    weights = np.ascontiguousarray(weights)
+    weights = dense(weights)
     if replacement and num_samples > 1:
-        drawn = np.empty((*weights.shape[:-1], num_samples), INT64)
+        drawn = empty((*weights.shape[:-1], num_samples), INT64)
         stream_of(generator).multinomial(drawn, weights)
     else:
         # The order in which independent arrivals come in, at these rates.
-        arrivals = np.empty(weights.shape, weights.dtype)
+        check_weights(weights)
+        arrivals = empty(weights.shape, weights.dtype)
         stream_of(generator).exponential(arrivals)
-        np.maximum(arrivals, np.finfo(arrivals.dtype).tiny, out=arrivals)
-        order = np.argsort(-(weights / arrivals), -1, kind="stable")
-        drawn = np.ascontiguousarray(order[..., :num_samples], INT64)
+        waiting = clamp_min(wrap(arrivals), float(np.finfo(arrivals.dtype).tiny))
+        drawn = topk(div(wrap(weights), waiting), num_samples)[1]._data
     result = wrap(drawn)
     return result if out is None else write_out(out, result)
 
@@ -398,7 +408,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     stream = stream_of(generator)
     if isinstance(p, Tensor):
         each = np.broadcast_to(p._data, self._data.shape)
-        each = np.ascontiguousarray(each.transpose(_memory_order(self._data)))
+        each = dense(each.transpose(_memory_order(self._data)))
         return _fill(self, lambda out: stream.bernoulli_each(out, each), "Bernoulli")
     return _fill(self, lambda out: stream.bernoulli(out, p), "Bernoulli")
 
@@ -448,7 +458,7 @@ def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
         )
     if p == 1:
         return mul(input, zeros((), dtype=input.dtype))
-    mask = np.empty(data.shape, data.dtype)
+    mask = empty(data.shape, data.dtype)
     stream_of(None).bernoulli(mask, 1 - p, 1 / (1 - p))
     return mul(input, wrap(mask))
 

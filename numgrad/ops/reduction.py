@@ -354,13 +354,13 @@ def _extremum_backward(node: Any, grad: Any) -> Any:
     return _share_among_equal(grad, x, y, node.context)
 
 
-def _share_among_equal(grad: Any, x: Any, y: Any, axes: tuple) -> Any:
+def _share_among_equal(grad: Any, x: Any, y: Any, axes: tuple, equal: Any = eq) -> Any:
     """The gradient of an extremum y of x, shared among the elements that are equal to it."""
     shape = x._data.shape
     before = mode.enabled
     mode.enabled = False  # which elements those are is not differentiable
     try:
-        mask = cast(eq(x, unreduce(y, shape, axes)), x._data.dtype)
+        mask = cast(equal(x, unreduce(y, shape, axes)), x._data.dtype)
         mask = div(mask, sum(mask, axes or None, keepdim=True))
     finally:
         mode.enabled = before

@@ -70,14 +70,8 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 def take_slices(input: Any, axis: int, index: Any) -> Any:
     """`index_select` with checked arguments, apart from the indices' range."""
     data = input._data
-    size = data.shape[axis]
-
-    def fail() -> None:
-        raise IndexError("index out of range in self")
-
-    check_range(index._data, 0, size, fail)
     place = place_along(data.shape, axis, index._data.shape, index._data.size)
-    return read(input, place, index, "IndexSelectBackward0")
+    return read(input, place, index, "IndexSelectBackward0", False)
 
 
 def _rows_of(self: Any, dim: int, index: Any, function: str) -> tuple:
@@ -178,13 +172,7 @@ def _index_copy(self: Any, dim: int, index: Any, source: Any, inside: bool) -> A
             f"dimension {axis}."
         )
 
-    def fail() -> None:
-        raise IndexError(
-            f"index_copy_(): index {first_outside(index._data, place.n)} is out of bounds for "
-            f"dimension {axis} with size {place.n}"
-        )
-
-    check_range(index._data, 0, place.n, fail)
+    check_range(index._data, 0, place.n, _raise_copied, index._data, place.n, axis)
     source = reshape(source, place.shape)
 
     def write(array: Any) -> None:
@@ -193,6 +181,13 @@ def _index_copy(self: Any, dim: int, index: Any, source: Any, inside: bool) -> A
     context = (place, False, place.shape)
     return modify(
         self, write, inside, "IndexCopyBackward0", write_backward, (source,), (index,), context
+    )
+
+
+def _raise_copied(index: Any, size: int, dim: int) -> None:
+    raise IndexError(
+        f"index_copy_(): index {first_outside(index, size)} is out of bounds for dimension {dim} "
+        f"with size {size}"
     )
 
 
@@ -227,13 +222,7 @@ def _index_fill(self: Any, dim: int, index: Any, value: Any, inside: bool) -> An
     else:
         value = wrap(number(value, self._data.dtype))
 
-    def fail() -> None:
-        raise IndexError(
-            f"index {first_outside(index._data, place.n, -place.n)} is out of bounds for "
-            f"dimension {axis} with size {place.n}"
-        )
-
-    check_range(index._data, -place.n, place.n, fail)
+    check_along(index._data, place.n, axis, -place.n, IndexError)
 
     def write(array: Any) -> None:
         write_rows(kernels.put_rows, array, place, index._data, value._data)
@@ -286,13 +275,14 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def _check_flat(index: Any, size: int) -> None:
-    def fail() -> None:
-        raise IndexError(
-            f"out of range: tried to access index {first_outside(index, size, -size)} on a tensor "
-            f"of {size} elements."
-        )
+    check_range(index, -size, size, _raise_flat, index, size)
 
-    check_range(index, -size, size, fail)
+
+def _raise_flat(index: Any, size: int) -> None:
+    raise IndexError(
+        f"out of range: tried to access index {first_outside(index, size, -size)} on a tensor of "
+        f"{size} elements."
+    )
 
 
 def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:

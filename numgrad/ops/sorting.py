@@ -16,6 +16,7 @@ from . import _core
 from ._core import (
     Tensor,
     check_tensor,
+    copy_array,
     dense,
     is_number,
     launch,
@@ -38,7 +39,11 @@ _Mode = return_type("mode", "values", "indices")
 
 
 def _order(data: Any, axis: int, descending: bool) -> Any:
-    """The positions along an axis in sorted order; equal elements keep theirs."""
+    """The positions along an axis in sorted order; equal elements keep theirs.
+
+    NumPy sorts: what is computed from the order is not in a compiled program.
+    """
+    data = _core.values(data, "sorting")
     if not descending:
         return np.argsort(data, axis, kind="stable")
     # From behind, so that reversing the result restores the order of equal elements.
@@ -71,7 +76,7 @@ def sort(
     data = check_tensor(input, "sort", "input")._data
     axis = normalize_dim(dim, data.ndim)
     if data.ndim == 0:
-        result = _Sort(clone(input), wrap(np.zeros((), INT64)))
+        result = _Sort(clone(input), wrap(_core.zeros((), INT64, data)))
     else:
         positions = wrap(_order(data, axis, descending))
         result = _Sort(gather_same(input, axis, positions, "SortBackward0"), positions)
@@ -89,7 +94,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     data = check_tensor(input, "argsort", "input")._data
     axis = normalize_dim(dim, data.ndim)
     if data.ndim == 0:
-        return wrap(np.zeros((), INT64))
+        return wrap(_core.zeros((), INT64, data))
     return wrap(np.ascontiguousarray(_order(data, axis, descending)))
 
 
@@ -125,7 +130,7 @@ def topk(
     if not 0 <= k <= size:
         raise RuntimeError("selected index k out of range")
     if data.ndim == 0:
-        result = _TopK(clone(input), wrap(np.zeros((), INT64)))
+        result = _TopK(clone(input), wrap(_core.zeros((), INT64, data)))
     else:
         positions = wrap(_leading(data, axis, k, largest))
         result = _TopK(gather_same(input, axis, positions, "TopkBackward0"), positions)
@@ -235,7 +240,7 @@ def _median(
     if dim is None:
         if not data.size:
             nothing = np.nan if data.dtype.kind == "f" else np.iinfo(data.dtype).min
-            return wrap(np.array(nothing, data.dtype))
+            return wrap(copy_array(_core.number(nothing, data.dtype), data.dtype))
         flat = reshape(input, (-1,))
         positions = _middle(flat._data, 0, ignore_nan)
         return given(_one(kind, flat, positions, 0, False, name)[0], None, f"{name}0")
@@ -388,6 +393,7 @@ def _checked_q(data: Any, q: Any) -> Any:
         raise RuntimeError("quantile() q must be a scalar or 1D tensor")
     if own.dtype != data.dtype:
         raise RuntimeError("quantile() q tensor must be same dtype as the input tensor")
+    own = _core.values(own, "quantile")
     if not ((own >= 0) & (own <= 1)).all():
         raise RuntimeError("quantile() q values must be in the range [0, 1]")
     return own
