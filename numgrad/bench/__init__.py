@@ -16,9 +16,7 @@ from .peer import Peer, time_text
 SUITES = ("training", "small", "kernels", "sizes")
 
 
-def main(
-    suite: str = "all", output: str | None = None, quick: bool = False, only: str = ""
-) -> int:
+def main(suite: str = "all", output: str | None = None, quick: bool = False, only: str = "") -> int:
     """Run a suite (training, small, kernels, sizes, compile, all): a line a case.
 
     `only` takes the cases whose names contain it.

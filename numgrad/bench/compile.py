@@ -11,7 +11,6 @@ import importlib.util
 import statistics
 import sys
 import tempfile
-import time
 from typing import Any
 
 from .peer import Peer, PeerError, once, time_text
@@ -42,8 +41,6 @@ FORWARD_SECONDS = 2e-6
 COLD_SECONDS, WARM_SECONDS = 3.0, 0.4
 #: Calls that are compared, and how close their results have to be: float32, summed in another order.
 CALLS, CLOSE = 10, 1e-3
-#: Seconds between two workers, in which the threads of the first go to sleep.
-PAUSE = 0.02
 
 
 def installed() -> list[str]:
@@ -83,7 +80,9 @@ def _steps(
 ) -> list[dict[str, Any]]:
     rounds, budget = (3, 0.05) if quick else (7, 0.25)
     print(f"{threads} threads each, median of {rounds} interleaved rounds")
-    print("beside a time: how many times the compiled one it is, and whether that reaches its target")
+    print(
+        "beside a time: how many times the compiled one it is, and whether that reaches its target"
+    )
     print(f"{'case':<38}" + "".join(f"{name:>{_width(name)}}" for name in libraries))
     peers = [Peer(library, threads) for library in libraries]
     figures = []
@@ -129,7 +128,6 @@ def _seconds(
     for _ in range(rounds):
         for peer in peers:
             if peer.library in values:
-                time.sleep(PAUSE)
                 answer = peer.ask(case, budget=budget)
                 taken.setdefault(peer.library, []).append(answer["seconds"])
     return {library: statistics.median(found) for library, found in taken.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -27,7 +28,9 @@ class PeerError(Exception):
 
 
 class Peer:
-    """A worker process with one library."""
+    """A worker process with one library. It is stopped while it has nothing to do: the threads of
+    some libraries go on asking for work, on the processors that the next one is measured on.
+    """
 
     def __init__(self, library: str, threads: int) -> None:
         self.library = library
@@ -42,14 +45,16 @@ class Peer:
     def ask(self, case: Any, **request: float) -> dict[str, float]:
         """`seconds` of a call, measured for `budget` seconds; the `value` after so many `calls`."""
         assert self.process.stdin is not None and self.process.stdout is not None
+        self._signal(signal.SIGCONT)
         try:
             self.process.stdin.write(json.dumps({"case": case, **request}) + "\n")
             self.process.stdin.flush()
             text = self.process.stdout.readline()
         except BrokenPipeError:
             text = ""
+        self._signal(signal.SIGSTOP)
         if not text:
-            raise PeerError("the process stopped")
+            raise PeerError("the process ended")
         answer = json.loads(text)
         if "error" in answer:
             raise PeerError(answer["error"])
@@ -57,12 +62,18 @@ class Peer:
 
     def close(self) -> None:
         """End the process."""
-        assert self.process.stdin is not None
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self._signal(signal.SIGCONT)
         try:
             self.process.stdin.close()
         except BrokenPipeError:
             pass
         self.process.wait()
+        self.process.stdout.close()
+
+    def _signal(self, number: int) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
 
 
 def once(what: str, library: str, case: Any, threads: int, **variables: str) -> dict[str, float]:
@@ -74,7 +85,7 @@ def once(what: str, library: str, case: Any, threads: int, **variables: str) -> 
         text=True,
     )
     if done.returncode:
-        raise PeerError("the process stopped")
+        raise PeerError("the process ended")
     answer = json.loads(done.stdout)
     if "error" in answer:
         raise PeerError(answer["error"])

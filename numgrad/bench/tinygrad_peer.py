@@ -24,7 +24,8 @@ def make(library: str, case: Case, threads: int) -> Work:
 
         def products(*sides: Any) -> Any:
             results = [a @ b for a, b in zip(sides[::2], sides[1::2], strict=True)]
-            return Tensor.realize(*results) and results
+            Tensor.realize(*results)
+            return results
 
         return Work(_replayed(products, *sides), lambda r: _mean_size(*r))
     ten = functools.partial(chain, relu=Tensor.relu, absolute=Tensor.abs)
@@ -79,8 +80,8 @@ def _training(case: Case) -> Work:
         loss = _logits(layers, x).sparse_categorical_crossentropy(y)
         optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
-        return loss
+        # At once: realized after the update, the loss would be that of the new weights.
+        return loss.realize(*optimizer.schedule_step())
 
     def reset() -> None:
         for name, tensor in state.items():

@@ -14,7 +14,14 @@ def make(library: str, case: Case, threads: int) -> Work:
     """The work of a case: eager, or the whole of it compiled."""
     t: Any = importlib.import_module(LIBRARIES[library][1])
     t.set_num_threads(threads)
-    wrap = t.compile if library in ("compiled", "torch.compile") else lambda function: function
+    compiled = library in ("compiled", "torch.compile")
+
+    def wrap(function: Callable) -> Callable:
+        # A user's function: of those in numgrad's own modules `compile` knows that what they refer
+        # to stays as it is.
+        function.__module__ = "__main__"
+        return t.compile(function) if compiled else function
+
     if case.kind == "train":
         return _training(t, case, wrap)
     if case.kind == "forward":

@@ -26,7 +26,9 @@ class Case(NamedTuple):
     def name(self) -> str:
         if self.kind in ("chain", "add"):
             power = self.sizes[0].bit_length() - 1
-            return f"{'ten elementwise operations' if self.kind == 'chain' else 'one add'}, 2^{power}"
+            return (
+                f"{'ten elementwise operations' if self.kind == 'chain' else 'one add'}, 2^{power}"
+            )
         text = f"{self.kind} {'-'.join(map(str, self.sizes))}, batch {self.batch}"
         return f"{text}, {self.optimizer}" if self.kind == "train" else text
 
