@@ -46,7 +46,8 @@ def _weights(weight: Any, classes: int, input: Any) -> Any:
     dtype = input._data.dtype
     if weight is None:
         if dtype not in _no_weight:
-            _no_weight[dtype] = empty(0, dtype)
+            # Not by `empty`: it outlives the call, which may be one that compile records.
+            _no_weight[dtype] = np.empty(0, dtype)
         return _no_weight[dtype]
     data = check_tensor(weight, "cross_entropy", "weight", 3)._data
     if needs_grad(weight):
