@@ -14,8 +14,11 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train an MLP on real handwritten digits")
     demo.add_argument("--epochs", type=int, default=30)
-    bench = commands.add_parser("bench", help="measure numgrad beside torch")
-    bench.add_argument("suite", nargs="?", default="all")
+    bench = commands.add_parser("bench", help="measure numgrad beside torch and others")
+    bench.add_argument(
+        "suite", nargs="?", default="all", help="training, small, kernels, sizes, compile, all"
+    )
+    bench.add_argument("--case", metavar="TEXT", default="", help="only cases named with this")
     bench.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     bench.add_argument("--quick", action="store_true", help="fewer repeats")
     commands.add_parser("info", help="versions, processor, threads, BLAS, kernel cache")
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.command == "bench":
         from .bench import main as run_bench
 
-        return run_bench(chosen.suite, chosen.json, chosen.quick)
+        return run_bench(chosen.suite, chosen.json, chosen.quick, chosen.case)
     from . import _info
 
     if chosen.command == "info":

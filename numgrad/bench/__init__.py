@@ -6,60 +6,40 @@ import importlib.util
 import json
 import os
 import statistics
-import subprocess
 import sys
 from typing import Any
 
+from . import compile as compile_suite
 from .cases import CASES
+from .peer import Peer, time_text
 
 SUITES = ("training", "small", "kernels", "sizes")
 
 
-class Peer:
-    """A worker process with one library."""
+def main(suite: str = "all", output: str | None = None, quick: bool = False, only: str = "") -> int:
+    """Run a suite (training, small, kernels, sizes, compile, all): a line a case.
 
-    def __init__(self, library: str, threads: int) -> None:
-        environment = dict(os.environ, OMP_NUM_THREADS=str(threads))
-        self.library = library
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "numgrad.bench.worker", library, str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=environment,
-        )
-
-    def ask(self, case: str, budget: float) -> float:
-        """Seconds of a call."""
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"case": case, "budget": budget}) + "\n")
-        self.process.stdin.flush()
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(f"the {self.library} worker stopped while running {case!r}")
-        return json.loads(answer)["seconds"]
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def _time(seconds: float) -> str:
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:8.2f} {unit}"
-    return f"{seconds * 1e9:8.0f} ns"
-
-
-def main(suite: str = "all", output: str | None = None, quick: bool = False) -> int:
-    """Run a suite (training, small, kernels, sizes, all) and print a line a case."""
-    if suite not in ("all", *SUITES):
-        print(f"there is no suite {suite!r}: {', '.join(SUITES)}, all", file=sys.stderr)
+    `only` takes the cases whose names contain it.
+    """
+    if suite not in ("all", "compile", *SUITES):
+        print(f"there is no suite {suite!r}: {', '.join(SUITES)}, compile, all", file=sys.stderr)
         return 2
-    names = [n for n, (own, _, _) in CASES.items() if suite in ("all", own)]
     threads = min(2, os.cpu_count() or 1)
+    status = 0
+    figures: list[dict[str, Any]] = []
+    names = [n for n, (own, _, _) in CASES.items() if suite in ("all", own) and only in n]
+    if names:
+        figures += _beside_torch(names, threads, quick)
+    if suite in ("all", "compile"):
+        status, more = compile_suite.run(threads, quick, only)
+        figures += more
+    if output:
+        with open(output, "w") as file:
+            json.dump(figures, file, indent=1)
+    return status
+
+
+def _beside_torch(names: list[str], threads: int, quick: bool) -> list[dict[str, Any]]:
     libraries = ["numgrad"]
     if importlib.util.find_spec("torch") is not None:
         libraries.append("torch")
@@ -75,23 +55,20 @@ def main(suite: str = "all", output: str | None = None, quick: bool = False) -> 
             seconds: dict[str, list[float]] = {library: [] for library in libraries}
             for _ in range(rounds):
                 for peer in peers:
-                    seconds[peer.library].append(peer.ask(name, budget))
+                    seconds[peer.library].append(peer.ask(name, budget=budget)["seconds"])
             own = statistics.median(seconds["numgrad"])
-            line = f"{name:<36} {_time(own)}"
+            line = f"{name:<36} {time_text(own)}"
             figure: dict[str, Any] = {"case": name, "numgrad": own}
             if "torch" in seconds:
                 other = statistics.median(seconds["torch"])
                 target = CASES[name][1]
                 ratio = other / own
                 mark = "" if target is None else f"≥ {target:g} {'✓' if ratio >= target else '✗'}"
-                line += f" {_time(other)} {ratio:6.2f}×  {mark}"
+                line += f" {time_text(other)} {ratio:6.2f}×  {mark}"
                 figure.update(torch=other, ratio=ratio, target=target)
             print(line, flush=True)
             figures.append(figure)
     finally:
         for peer in peers:
             peer.close()
-    if output:
-        with open(output, "w") as file:
-            json.dump(figures, file, indent=1)
-    return 0
+    return figures
