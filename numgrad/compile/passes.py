@@ -98,7 +98,7 @@ def _key(argument: Any) -> Any:
         return argument.key
     if isinstance(argument, tuple):
         return tuple(map(_key, argument))
-    return id(argument) if type(argument) is not float else argument
+    return id(argument) if type(argument) is not float else argument.hex()  # -0.0 is not 0.0
 
 
 def _renamed(call: Call, same: dict[int, Storage]) -> Call:
@@ -224,6 +224,9 @@ def _feeds(item: Call | _Group, call: Call) -> bool:
 
 def _conflict(item: Call | _Group, call: Call) -> bool:
     """Whether the two may not change places."""
+    checks = item.checks if isinstance(item, Call) else ()
+    if any(w.overlaps(v) for w in call.writes for check in checks for v in check.values):
+        return True
     for written in item.writes:
         if any(written.overlaps(value) for value in call.values):
             return True
@@ -295,11 +298,10 @@ def fuse_reductions(graph: Graph, smallest: int) -> Graph:
             producer = calls[made]
             source = call.arguments[0]
             others = [c for k, c in enumerate(calls) if k != position]
-            used = {v.key for c in others for v in c.reads if c is not producer}
-            used |= {v.key for v in graph.results} | {
-                c.flag.key for other in calls for c in other.checks
-            }
-            calls[made] = _reducing(producer, call, source.key in used, next(count))
+            used = [v for c in others for v in c.values if c is not producer]
+            used += [v for c in calls for check in c.checks for v in check.values]
+            keep = any(v.storage is source.storage for v in (*used, *graph.results))
+            calls[made] = _reducing(producer, call, keep, next(count))
             del calls[position]
         else:
             position += 1
