@@ -6,7 +6,10 @@ on NumPy arrays, and returns the results. It does what the native program does, 
 
 from __future__ import annotations
 
+import math
 from typing import Any
+
+import numpy as np
 
 from ..kernels._elementwise import Fused
 from .graph import Graph, Value
@@ -24,23 +27,22 @@ def namespace(graph: Graph) -> dict[str, Any]:
 
 class _Writer:
     def __init__(self, graph: Graph, name: str) -> None:
-        import numpy as np
-
-        self.scope: dict[str, Any] = {"np": np, "as_strided": np.lib.stride_tricks.as_strided}
+        self.scope: dict[str, Any] = {"np": np, "inf": math.inf, "nan": math.nan, "part": part}
         self.names: dict[tuple, str] = {}
+        self.bases: dict[int, str] = {}  # of storages
         self.kernels: dict[int, str] = {}
-        self.head: list[str] = []
         self.lines: list[str] = []
+        given = list(dict.fromkeys(graph.given))
+        arguments = [*[f"x{k}" for k in range(len(graph.inputs))], *map(repr, given)]
+        head = [f"def {name}({', '.join(arguments)}):"]
         for k, value in enumerate(graph.inputs):
             self.names.setdefault(value.key, f"x{k}")
-        arguments = ", ".join(f"x{k}" for k in range(len(graph.inputs)))
-        self.head.append(f"def {name}({arguments}):")
-        for k, value in enumerate(graph.inputs):
-            self.head.append(f"    # x{k}: {value.dtype.name}{list(value.shape)}")
-        self.made: set[int] = set()
+            self.bases.setdefault(id(value.storage), f"x{k}")
+            head.append(f"    # x{k}: {value.dtype.name}{list(value.shape)}")
+        self.bases.update({id(storage): repr(storage) for storage in given})
         for call in graph.calls:
-            given = ", ".join(self._argument(a) for a in call.arguments)
-            self.lines.append(f"    {self._kernel(call.kernel)}({given})")
+            passed = ", ".join(self._argument(a) for a in call.arguments)
+            self.lines.append(f"    {self._kernel(call.kernel)}({passed})")
             for check in call.checks:
                 flag = self._argument(check.flag)
                 self.lines.append(f"    assert not {flag}.flat[{check.index}]")
@@ -51,7 +53,7 @@ class _Writer:
             if isinstance(kernel, Fused):
                 text.append(f"# {self._kernel(kernel)}, one loop:")
                 text += [f"#     {line}" for line in kernel.formulas]
-        self.text = "\n".join([*text, *self.head, *self.lines]) + "\n"
+        self.text = "\n".join([*text, *head, *self.lines]) + "\n"
 
     def _kernel(self, kernel: Any) -> str:
         if id(kernel) not in self.kernels:
@@ -77,31 +79,44 @@ class _Writer:
 
     def _name(self, value: Value) -> str:
         storage = value.storage
-        base = repr(storage)
         whole = value.offset == 0 and value.size * value.dtype.itemsize == storage.nbytes
-        kind = f'"{value.dtype.name}"'
-        if storage.kind == "input":
-            owner = next(n for n in self.names.values() if n == base)
-            return self._view(owner, value)
-        if storage.kind in ("lasting", "number"):
-            self.scope[base] = storage.root
-            return base if _same(storage.root, value) else self._view(base, value)
-        if whole and value.is_dense() and id(storage) not in self.made:
-            self.made.add(id(storage))
-            self.lines.append(f"    {base} = np.empty({list(value.shape)}, {kind})")
-            return base
-        if id(storage) not in self.made:
-            self.made.add(id(storage))
-            self.lines.append(f'    {base} = np.empty({storage.nbytes}, "uint8")')
-        return self._view(base, value)
-
-    def _view(self, base: str, value: Value) -> str:
-        name = f"{base}_{sum(n.startswith(base + '_') for n in self.names.values()) + 1}"
+        base = self.bases.get(id(storage))
+        if base is None:
+            base = self.bases[id(storage)] = repr(storage)
+            if storage.kind in ("lasting", "number"):
+                self.scope[base] = storage.root
+                if _same(storage.root, value):
+                    return base
+            elif whole and value.is_dense():
+                self.lines.append(f'    {base} = np.empty({list(value.shape)}, "{value.dtype}")')
+                return base
+            else:
+                self.lines.append(f'    {base} = np.empty({storage.nbytes}, "uint8")')
+        name = f"{base}_{sum(n.startswith(f'{base}_') for n in self.names.values()) + 1}"
         self.lines.append(
-            f'    {name} = np.ndarray({list(value.shape)}, "{value.dtype.name}", {base}.data, '
+            f'    {name} = part({base}, {list(value.shape)}, "{value.dtype}", '
             f"{value.offset}, {list(value.strides)})"
         )
         return name
+
+
+def part(array: np.ndarray, shape: list, dtype: str, offset: int, strides: list) -> np.ndarray:
+    """The array that lies `offset` bytes behind the start of another."""
+    # From an address, since there is no buffer of an array with gaps.
+    address = array.ctypes.data + offset
+    interface = {
+        "data": (address, False), "shape": tuple(shape), "typestr": np.dtype(dtype).str,
+        "strides": tuple(strides), "version": 3,
+    }  # fmt: skip
+    return np.asarray(_Memory(array, interface))
+
+
+class _Memory:
+    """Memory of an array, seen otherwise."""
+
+    def __init__(self, array: np.ndarray, interface: dict) -> None:
+        self.array = array
+        self.__array_interface__ = interface
 
 
 def _same(array: Any, value: Value) -> bool:

@@ -28,7 +28,7 @@ KINDS = ("input", "lasting", "number", "temporary")
 class Storage:
     """A piece of memory of `nbytes` bytes."""
 
-    __slots__ = ("kind", "nbytes", "index", "root", "number", "address")
+    __slots__ = ("kind", "nbytes", "index", "root", "number", "address", "pinned")
 
     def __init__(self, kind: str, nbytes: int, index: int, root: Any = None) -> None:
         self.kind = kind
@@ -37,6 +37,8 @@ class Storage:
         self.root = root  # the NumPy array that owns the memory; None for inputs after recording
         self.number: Any = None  # what a "number" holds
         self.address = 0 if root is None else root.ctypes.data
+        #: Whether an input is (part of) memory that the function also sees without it.
+        self.pinned = False
 
     def __repr__(self) -> str:
         return f"{'x' if self.kind == 'input' else self.kind[0]}{self.index}"
@@ -65,6 +67,9 @@ class Value:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    def is_empty(self) -> bool:
+        return 0 in self.shape
+
     @property
     def extent(self) -> tuple[int, int]:
         """The first byte of the storage that the array touches, and the one after the last."""
@@ -88,9 +93,11 @@ class Value:
         return True
 
     def overlaps(self, other: Value) -> bool:
-        """Whether the two may share bytes."""
-        if self.storage is not other.storage:
-            return False
+        """Whether the two may share bytes; inputs may with each other and with lasting memory."""
+        mine, its = self.storage, other.storage
+        if mine is not its:
+            kinds = {mine.kind, its.kind}
+            return "input" in kinds and kinds <= {"input", "lasting"}
         (a, b), (c, d) = self.extent, other.extent
         return a < d and c < b
 

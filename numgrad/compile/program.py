@@ -56,6 +56,7 @@ class Program:
         header = np.zeros(native.HEADER, np.int64)
         tables = {
             native.INPUTS: (self._inputs(graph.inputs), len(graph.inputs)),
+            native.PLACES: self._apart(graph),
             native.PATCHES: (self._patches, len(self._patches) // native.PATCH),
             native.CALLS: (calls, len(graph.calls)),
         }
@@ -179,6 +180,29 @@ class Program:
             for n, stride in zip(value.shape, value.strides, strict=True):
                 words += [n, native.ANY if n == 1 else stride]
         return words
+
+    def _apart(self, graph: Graph) -> tuple[list[int], int]:
+        """How inputs have to lie to each other and to lasting memory, as they did when recorded."""
+        rows: list[tuple[int, ...]] = []
+        first: dict[int, int] = {}
+        for k, value in enumerate(graph.inputs):
+            storage = value.storage
+            if storage.pinned and not value.is_empty():
+                rows.append((k, 0, -1, storage.address, -1))
+            same = first.setdefault(id(storage), k)
+            if same != k and not value.is_empty():
+                rows.append((k, 0, same, 0, -1))
+        written = {id(value.storage) for call in graph.calls for value in call.writes}
+        others = [s for s in graph.storages if s.kind == "lasting"]
+        inputs = [(k, graph.inputs[k].storage) for k in first.values()]
+        for position, (k, mine) in enumerate(inputs):
+            for j, its in inputs[:position]:
+                if id(mine) in written or id(its) in written:
+                    rows.append((k, mine.nbytes, j, 0, its.nbytes))
+            for its in others:
+                if not mine.pinned and (id(mine) in written or id(its) in written):
+                    rows.append((k, mine.nbytes, -1, its.address, its.nbytes))
+        return [word for row in rows for word in row], len(rows)
 
     # ------------------------------------------------------------------ between runs
 

@@ -49,13 +49,14 @@ class Recorder:
         address = array.ctypes.data
         probe = Value(None, 0, array.shape, array.strides, array.dtype)  # type: ignore[arg-type]
         nbytes = probe.extent[1]
-        for known, low, high, storage in self.extents:
-            if known == id(root) and low < address + nbytes and address < high:
+        for _, low, high, storage in self.extents:
+            if low < address + nbytes and address < high:
                 if (low, high) != (address, address + nbytes):
                     self.fail("two arguments overlap in memory without being the same")
                 return Value(storage, 0, array.shape, array.strides, array.dtype)
         storage = Storage("input", nbytes, len(self.extents))
         storage.root, storage.address = root, address
+        storage.pinned = id(root) in self.lasting
         self.extents.append((id(root), address, address + nbytes, storage))
         self.owners.append(root)
         return Value(storage, 0, array.shape, array.strides, array.dtype)

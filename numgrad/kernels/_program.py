@@ -28,11 +28,13 @@ from ._native import (
 )
 
 #: Where the parts of a program are among its words: the number of entries, the entries' address.
-GUARDS, INPUTS, PATCHES, CALLS, POOL = 0, 2, 4, 6, 8
-HEADER = 12
-#: Words of an entry. A guard: address, word, whether they have to be equal (1) or not (0). A patch: place, argument, offset. A call:
+GUARDS, INPUTS, PLACES, PATCHES, CALLS, POOL = 0, 2, 4, 6, 8, 10
+HEADER = 14
+#: Words of an entry. A guard: address, word, whether they have to be equal (1) or not (0). A place:
+#: an argument, its bytes; another argument and 0, or -1 and an address; bytes there, or -1 where the
+#: two have to start at one address instead of lying apart. A patch: place, argument, offset. A call:
 #: machine code, items, arguments, most pieces, number of checks, checks. A check: address of a word.
-GUARD, PATCH, CALL = 3, 3, 6
+GUARD, PLACE, PATCH, CALL = 3, 5, 3, 6
 #: In a table of inputs: a stride that may be anything, since its dimension has one element.
 ANY = -(1 << 62)
 #: What `run` returns when it did not run at all: the state of memory, an input.
@@ -67,6 +69,18 @@ def _run(program, arguments):
             if stride != ANY and load_int64(strides + 8 * axis) != stride:
                 return OTHER_INPUT
             entry += 16
+    entry = load_int64(program + 8 * (PLACES + 1))
+    for _ in range(load_int64(program + 8 * PLACES)):
+        start = load_int64(load_int64(arrays + 8 * load_int64(entry)) + ARRAY_DATA)
+        other, size = load_int64(entry + 24), load_int64(entry + 32)
+        if load_int64(entry + 16) >= 0:
+            other = load_int64(load_int64(arrays + 8 * load_int64(entry + 16)) + ARRAY_DATA)
+        if size < 0:
+            if start != other:
+                return OTHER_INPUT
+        elif start < other + size and other < start + load_int64(entry + 8):
+            return OTHER_INPUT
+        entry += 8 * PLACE
     entry = load_int64(program + 8 * (PATCHES + 1))
     for _ in range(load_int64(program + 8 * PATCHES)):
         array = load_int64(arrays + 8 * load_int64(entry + 8))
