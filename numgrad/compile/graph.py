@@ -166,6 +166,11 @@ class Check:
         self.function = function
         self.arguments = arguments
 
+    @property
+    def values(self) -> list[Value]:
+        """The flag, and the arrays that the error may show."""
+        return [self.flag, *[a for a in self.arguments if isinstance(a, Value)]]
+
 
 def effects(kernel: Any, count: int) -> list[str]:
     """What the kernel does to each argument: "reads", "writes" or "updates"."""

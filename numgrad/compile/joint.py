@@ -22,46 +22,80 @@ from .program import Program
 from .recorder import CompileError, Recorder
 
 
-def live_tensors(result: Any) -> list[Variable]:
-    """The tensors in a result whose graph has not been gone through."""
-    if isinstance(result, Variable):
-        if not result._requires_grad or result._node is None or _is_freed(result._node):
-            return []
-        return [result]
-    if isinstance(result, dict):
-        result = list(result.values())
-    if isinstance(result, (tuple, list)):
-        found = [tensor for item in result for tensor in live_tensors(item)]
-        return list({id(tensor): tensor for tensor in found}.values())
-    return []
+def live_tensors(result: Any, arguments: list[Variable]) -> list[Variable]:
+    """The tensors in a result whose graph, up to the arguments, has not been gone through."""
+    ends = {id(tensor._node) for tensor in arguments}
+    found: dict[int, Variable] = {}
+
+    def visit(value: Any) -> None:
+        if isinstance(value, Variable):
+            if value._requires_grad and value._node is not None and not _is_freed(value, ends):
+                found[id(value)] = value
+        elif isinstance(value, (dict, tuple, list)):
+            for item in value.values() if isinstance(value, dict) else value:
+                visit(item)
+
+    visit(result)
+    return list(found.values())
 
 
-def _nodes(root: Any) -> Iterator[Node]:
-    seen: set[int] = set()
-    stack = [root]
+def _is_freed(tensor: Variable, ends: set[int]) -> bool:
+    seen = set(ends)
+    stack: list[Any] = [tensor._node]
     while stack:
         node = stack.pop()
         if isinstance(node, Node) and id(node) not in seen:
+            if node.saved is None:
+                return True
             seen.add(id(node))
-            yield node
             stack += node.edges
-
-
-def _is_freed(root: Node) -> bool:
-    return any(node.saved is None for node in _nodes(root))
+    return False
 
 
 @contextlib.contextmanager
-def cut_off(tensors: list) -> Iterator[list[tuple[Any, Any]]]:
-    """Make arguments leaves for a while, so that a recorded backward ends at them."""
-    heads = [(t, t._node) for t in tensors if t._requires_grad and t._node is not None]
-    for tensor, _ in heads:
+def watched(tensors: list, recorder: Recorder) -> Iterator[None]:
+    """Watch the history of arguments: what a backward does there is in no program."""
+
+    def notice(grad: Any) -> None:
+        recorder.fail("the function differentiates through the history of an argument")
+
+    nodes = [t._node for t in tensors if t._requires_grad and t._node is not None]
+    hooks = [node.pre_hooks for node in nodes]
+    for node, own in zip(nodes, hooks, strict=True):
+        node.pre_hooks = {**(own or {}), object(): notice}
+    try:
+        yield
+    finally:
+        for node, own in zip(nodes, hooks, strict=True):
+            node.pre_hooks = own
+
+
+@contextlib.contextmanager
+def leaves_of(results: list[Any], tensors: list[Any]) -> Iterator[None]:
+    """Have the graph of `results` end at `tensors`, as if they had no history."""
+    heads = {id(t._node): t for t in tensors if t._requires_grad and t._node is not None}
+    history = [(t, t._node) for t in heads.values()]
+    kept: list[tuple[Node, tuple]] = []
+    seen: set[int] = set(heads)
+    stack = [result._node for result in results]
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, Node) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        stack += node.edges
+        if any(id(edge) in heads for edge in node.edges):
+            kept.append((node, node.edges))
+            node.edges = tuple([heads.get(id(edge), edge) for edge in node.edges])
+    for tensor, _ in history:
         tensor._node = None
     try:
-        yield heads
+        yield
     finally:
-        for tensor, node in heads:
-            tensor._node = node
+        for tensor, own in history:
+            tensor._node = own
+        for node, edges in kept:
+            node.edges = edges
 
 
 class Backward:
@@ -77,9 +111,10 @@ class Backward:
         for leaf in self.leaves:
             leaf._hooks = None
         try:
-            grads = engine.run(
-                results, [wrap(seed) for seed in seeds], self.leaves, True, False, True
-            )
+            with leaves_of(results, self.leaves):
+                grads = engine.run(
+                    results, [wrap(seed) for seed in seeds], self.leaves, True, False, True
+                )
         finally:
             for leaf, own in hooks:
                 leaf._hooks = own
@@ -90,15 +125,15 @@ class Backward:
         self.kept = [grad for grad in grads if grad is not None]
         self.calls = recorder.calls[self.forward_calls :]
         del recorder.calls[self.forward_calls :]
-        if any(call.checks for call in self.calls):
-            raise CompileError("the backward of a result makes a check")
         made = {id(v.storage) for call in recorder.calls for v in call.writes}
         own = {id(v.storage) for call in self.calls for v in call.writes}
         self.saved: list[Value] = []  # what the forward keeps
         self.read: list[Variable] = []  # tensors from before that the backward reads
         owners = {id(_root(t._data)): t for t in before.tensors.values()}
         arguments = {id(s): t for (_, _, _, s), t in zip(recorder.extents, before.arguments)}  # noqa: B905
-        for value in (*[v for call in self.calls for v in call.reads], *self.grads):
+        read = [v for call in self.calls for v in call.reads]
+        read += [v for call in self.calls for check in call.checks for v in check.values]
+        for value in (*read, *self.grads):
             storage = value.storage
             if storage.kind == "temporary" and id(storage) in made and id(storage) not in own:
                 if all(value.key != known.key for known in self.saved):
@@ -115,15 +150,6 @@ class Backward:
                     raise CompileError("the backward of a result writes to a tensor from before")
         self.arguments = before.arguments
         self.argument_values = recorder.inputs[: len(before.arguments)]
-
-    def reconnect(self, heads: list[tuple[Any, Any]]) -> None:
-        """Give the recorded run's own graph its way on beyond the arguments."""
-        nodes = {id(tensor): node for tensor, node in heads}
-        if not nodes:
-            return
-        for result in self.results:
-            for node in _nodes(result._node):
-                node.edges = tuple([nodes.get(id(edge), edge) for edge in node.edges])
 
     def position(self, tensor: Any) -> int | None:
         """Which of the differentiable results this is."""
@@ -160,13 +186,17 @@ class Backward:
         shape, strides, dtype, offset = value.shape, value.strides, value.dtype, value.offset
         order = [*saved, *self.fresh]
         if value.storage not in order:
-            if value.storage.kind == "input":
-                region = next(
-                    k for k, v in enumerate(self.graph.inputs) if v.storage is value.storage
-                )
-                return lambda inputs, arrays: np.lib.stride_tricks.as_strided(
-                    inputs[region], shape, strides
-                )
+            for region, given in enumerate(self.graph.inputs):
+                if value.key == given.key:
+                    return lambda inputs, arrays: inputs[region]
+                if value.storage is given.storage and given.is_dense():
+                    return lambda inputs, arrays: np.ndarray(
+                        shape,
+                        dtype,
+                        inputs[region].reshape(-1).view(np.uint8).data,
+                        offset,
+                        strides,
+                    )
             raise CompileError("a gradient is memory from before")
         region = order.index(value.storage)
         return lambda inputs, arrays: np.ndarray(
@@ -208,6 +238,8 @@ class Backward:
         fresh = [cpu.empty(storage.nbytes, np.dtype(np.uint8)) for storage in self.fresh]
         inputs = [*seeds, *arguments]
         status = self.program.run(self.program.address, (*inputs, *saved, *fresh))
+        if status > 0:
+            self.program.raise_check(status - 1)
         if status:
             raise RuntimeError("the gradients of a compiled function have other shapes or dtypes")
         return tuple([wrap(make(inputs, [*saved, *fresh])) for make in self.makers])

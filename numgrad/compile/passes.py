@@ -47,9 +47,7 @@ def remove_dead(graph: Graph, smallest: int) -> Graph:
         if lasting or call.checks:
             kept.append(call)
             live.update(id(value.storage) for value in call.reads)
-            for check in call.checks:
-                listed = (v for v in check.arguments if isinstance(v, Value))
-                live.update(id(v.storage) for v in (check.flag, *listed))
+            live.update(id(value.storage) for check in call.checks for value in check.values)
     return graph.replaced(kept[::-1])
 
 
@@ -196,7 +194,7 @@ def fuse(graph: Graph, smallest: int) -> Graph:
             assert isinstance(group, _Group)
             group.calls.append(call)
     used = [v for item in items if isinstance(item, Call) for v in item.values]
-    used += [c.flag for item in items if isinstance(item, Call) for c in item.checks]
+    used += [v for item in items if isinstance(item, Call) for c in item.checks for v in c.values]
     used += [*graph.results, *[v for item in items if isinstance(item, _Group) for v in item.reads]]
     storages = {id(value.storage) for value in used}
     return graph.replaced(

@@ -76,7 +76,7 @@ class Program:
         last: dict[int, int] = {}
         storages: dict[int, Storage] = {}
         for position, call in enumerate(graph.calls):
-            checked = [check.flag for check in call.checks]
+            checked = [value for check in call.checks for value in check.values]
             for value in (*call.values, *checked):
                 storage = value.storage
                 elsewhere = id(storage) in self._regions or id(storage) in self._moving
@@ -84,8 +84,6 @@ class Program:
                     storages[id(storage)] = storage
                     first.setdefault(id(storage), position)
                     last[id(storage)] = position
-                    if call.checks:  # an error may still show it
-                        last[id(storage)] = len(graph.calls)
         for value in graph.results:
             if id(value.storage) in storages:
                 last[id(value.storage)] = len(graph.calls)
@@ -135,15 +133,18 @@ class Program:
             anywhere = np.empty(1, value.dtype)
             array = np.lib.stride_tricks.as_strided(anywhere, value.shape, value.strides)
             self.arrays[value.key] = array
-            place = id(array) + ARRAY_DATA
-            region = self._regions.get(id(value.storage))
-            if id(value.storage) in self._moving:
-                self._moved.setdefault(id(value.storage), []).append((place, value.offset))
-            elif region is None:
-                ctypes.c_int64.from_address(place).value = self._place(value.storage) + value.offset
-            else:
-                self._patches += [place, region, value.offset]
+            self._point(id(array) + ARRAY_DATA, value.storage, value.offset)
         return array
+
+    def _point(self, place: int, storage: Storage, offset: int) -> None:
+        """Have the word at `place` hold the address `offset` bytes into a storage."""
+        region = self._regions.get(id(storage))
+        if id(storage) in self._moving:
+            self._moved.setdefault(id(storage), []).append((place, offset))
+        elif region is None:
+            ctypes.c_int64.from_address(place).value = self._place(storage) + offset
+        else:
+            self._patches += [place, region, offset]
 
     # ------------------------------------------------------------------ tables
 
@@ -159,11 +160,11 @@ class Program:
 
     def _call(self, call: Call) -> list[int]:
         arguments = tuple([self._argument(value) for value in call.arguments])
-        checks = [
-            self.array(check.flag).ctypes.data + check.index * check.flag.dtype.itemsize
-            for check in call.checks
-        ]
-        table = np.array(checks or [0], np.int64)
+        checks = call.checks
+        table = np.zeros(max(len(checks), 1), np.int64)
+        for k, check in enumerate(checks):
+            offset = check.flag.offset + check.index * check.flag.dtype.itemsize
+            self._point(table.ctypes.data + 8 * k, check.flag.storage, offset)
         self.kept += [arguments, table]
         address = call.kernel.addresses.get(call.dtype) or call.kernel.compile(call.dtype)
         pieces = min(call.n, 2 * call.work // PARALLEL_WORK) if call.work >= PARALLEL_WORK else 1

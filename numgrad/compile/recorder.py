@@ -163,8 +163,12 @@ class CompileError(RuntimeError):
 def owner(array: np.ndarray) -> np.ndarray:
     """The array that owns the memory of a view (of an array on foreign memory: the array)."""
     base = array.base
-    while isinstance(base, np.ndarray):
-        array, base = base, base.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        elif not isinstance(getattr(base, "base", None), np.ndarray):
+            break  # foreign memory; what passes is the stand-in of NumPy's as_strided
+        base = base.base
     return array
 
 

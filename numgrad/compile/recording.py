@@ -19,7 +19,7 @@ from ..device import cpu
 from ..dtypes import get_default_dtype
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
-from .joint import Backward, cut_off, live_tensors
+from .joint import Backward, live_tensors, watched
 from .number import Number, Options
 from .passes import optimize
 from .program import Program, slot_offset
@@ -43,15 +43,16 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
     arrays = [tensor._data for tensor in call.tensors]
     recorder = Recorder(arrays, before.lasting, compiled._options["fullgraph"])
     try:
-        with listening(recorder), cut_off(call.tensors) as heads:
+        with listening(recorder), watched(call.tensors, recorder):
             result = compiled._function(*args, **kwargs)
             backward = None
             if recorder.reason is None:
-                live = live_tensors(result)
+                live = live_tensors(result, call.tensors)
                 if live:
-                    backward = Backward(live, before, recorder)
-        if backward is not None:
-            backward.reconnect(heads)
+                    try:
+                        backward = Backward(live, before, recorder)
+                    except CompileError as error:
+                        recorder.fail(str(error))
     finally:
         unchanged = options.untrack()
     if recorder.reason is not None:
