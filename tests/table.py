@@ -141,6 +141,7 @@ ROWS = [
 
 #: Kernels whose operations take bool or integer tensors, or a condition: tested by name.
 ELSEWHERE = {
+    "equal_or_nan",  # isclose, and the gradient of max
     "where_",
     "bitwise_and",
     "bitwise_or",

@@ -270,6 +270,23 @@ def record_many(
     return results
 
 
+def last_order() -> int:
+    """A number that orders nodes: greater than those of all nodes made until now."""
+    return _order()
+
+
+def reaches(result: Variable, tensor: Variable, since: int) -> bool:
+    """Whether gradients of `result` arrive at `tensor` through nodes made after `since`."""
+    target, pending = edge(tensor), [edge(result)]
+    while pending:
+        found = pending.pop()
+        if found is target:
+            return True
+        if isinstance(found, Node) and found.order > since:
+            pending.extend(found.edges)
+    return False
+
+
 def save(node: Node, saved: tuple, result: Any = None) -> None:
     """Keep tensors for the backward, with their versions."""
     kept: list[Any] = []

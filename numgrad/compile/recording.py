@@ -207,7 +207,9 @@ class Entry:
         for collected in (False, True):
             stray = None
             for storage in recorder.storages.values():
-                known = storage.kind == "temporary" or id(storage.root) in recorder.before
+                known = storage.nbytes and (
+                    storage.kind == "temporary" or id(storage.root) in recorder.before
+                )
                 # Beside the known ones: the storage's own, and getrefcount's.
                 if known and sys.getrefcount(storage.root) > 2 + expected.get(id(storage.root), 0):
                     stray = storage

@@ -40,6 +40,7 @@ from ._native import (
     address_of,
     as_pointer,
     convert,
+    copy_bytes,
     get,
     get_apart,
     load_float64,
@@ -115,11 +116,7 @@ def _advance(out, index, strides, axis, offset):
 @njit(**OPTIONS)
 def _copy(target, target_stride, source, source_stride, count, dtype, itemsize):
     """Copy `count` elements between addresses, with strides in bytes."""
-    if source_stride == itemsize and target_stride == itemsize:
-        whole, copy = as_pointer(source, dtype), as_pointer(target, dtype)
-        for k in range(count):
-            put(copy, k, get(whole, k))
-    elif source_stride == 0 and target_stride == itemsize:
+    if source_stride == 0 and target_stride == itemsize:
         value, copy = get(as_pointer(source, dtype), 0), as_pointer(target, dtype)
         for k in range(count):
             put(copy, k, value)
@@ -146,7 +143,9 @@ def _move(array, out, start, count, buffer, itemsize, outwards):
         source, source_stride = data + offset, stride
         if outwards:
             target, target_stride, source, source_stride = source, stride, target, itemsize
-        if itemsize == 4:
+        if source_stride == itemsize and target_stride == itemsize:
+            copy_bytes(target, source, run * itemsize)
+        elif itemsize == 4:
             _copy(target, target_stride, source, source_stride, run, numba.int32, 4)
         elif itemsize == 8:
             _copy(target, target_stride, source, source_stride, run, numba.int64, 8)

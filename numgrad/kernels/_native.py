@@ -246,6 +246,19 @@ def call_range(typingctx, address, begin, end, items):
 
 
 @intrinsic
+def copy_bytes(typingctx, target, source, count):
+    """Copy `count` bytes between two addresses that do not overlap."""
+
+    def codegen(context, builder, signature, args):
+        byte = ir.IntType(8).as_pointer()
+        to, origin = (builder.inttoptr(address, byte) for address in args[:2])
+        cgutils.raw_memcpy(builder, to, origin, args[2], ir.Constant(_I64, 1))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
 def address_of(typingctx, pointer):
     """A pointer as an integer."""
 

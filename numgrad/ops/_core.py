@@ -321,11 +321,27 @@ def type_name(dtype: np.dtype) -> str:
     return _TYPE_NAMES[dtype.name]
 
 
-def inplace(operation: Callable, name: str | None = None) -> Operation:
-    """The in-place form of an operation: `add_` from `add`."""
+def inplace(
+    operation: Callable,
+    direct: Callable[..., bool] | None = None,
+    named: Callable[..., bool] | None = None,
+    *,
+    name: str | None = None,
+) -> Operation:
+    """The in-place form of an operation: `add_` from `add`.
+
+    `direct` (by default the operation's own, where it has one) tries to write straight into the
+    tensor, and says whether it did; `named` does so for calls with keyword arguments.
+    """
     name = name or operation.__name__ + "_"
+    direct = direct or getattr(operation, "direct", None)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            if named is not None and named(self, *args, **kwargs):
+                return self
+        elif direct is not None and direct(self, *args):
+            return self
         tape.check_inplace(self)
         _check_overlap(self)
         before = tape.alias(self) if mode.enabled else self
@@ -343,6 +359,87 @@ def inplace(operation: Callable, name: str | None = None) -> Operation:
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"In-place version of `{operation.__name__}`."
     return method
+
+
+#: Up to so many elements an in-place operation is one launch. A loop whose output is an input too
+#: runs element by element; from here on two passes that are not are faster.
+_DIRECT = 1 << 14
+
+
+def _direct(kernel: Elementwise, kinds: str) -> Callable[..., bool] | None:
+    """What launches a kernel from a tensor and other operands straight into that tensor, where
+    nothing is recorded and dtypes (of these kinds), shapes and memory allow it."""
+    if any(kernel.dtypes):
+        return None
+    count = len(kernel.inputs)
+
+    def direct(self: Any, *others: Any) -> bool:
+        x = self._data
+        dtype = x.dtype
+        if (
+            type(x) is not _ndarray
+            or x.size > _DIRECT
+            or dtype.kind not in kinds
+            or 0 in x.strides
+            or cpu.recorder is not None
+            or (
+                (self._requires_grad or self._view is not None)
+                and mode.enabled
+                and _has_history(self)
+            )
+        ):
+            return False
+        arrays = [x]
+        for other in others:
+            kind = type(other)
+            if kind is float or kind is int:
+                if kind is float and dtype.kind != "f":
+                    return False
+                arrays.append(number(other, dtype))
+                continue
+            if not isinstance(other, Variable):
+                return False
+            y = other._data
+            if y is not x:
+                if y.dtype is not dtype or type(y) is not _ndarray or not _fits(y, x):
+                    return False
+            if other._requires_grad or other._view is not None:
+                if mode.enabled and _has_history(other):
+                    return False
+            arrays.append(y)
+        arrays.append(x)
+        if len(arrays) != count + 1:
+            return False
+        n = x.size
+        _launch(kernel, dtype, n, tuple(arrays), n)
+        counter = self._counter
+        if counter is None:
+            counter = self._counter = tape.Counter()
+        counter.version += 1
+        return True
+
+    return direct
+
+
+def _has_history(tensor: Any) -> bool:
+    """Whether operations on a tensor may have to be recorded."""
+    view = tensor._view
+    return tensor._requires_grad or (view is not None and view.base._requires_grad)
+
+
+def _fits(y: Any, x: Any) -> bool:
+    """Whether y broadcasts to x, and is the same memory element by element or other memory."""
+    same = y.shape == x.shape
+    if not same and y.ndim:
+        lead = x.ndim - y.ndim
+        if lead < 0:
+            return False
+        for n, wanted in zip(y.shape, x.shape[lead:], strict=True):
+            if n != wanted and n != 1:
+                return False
+    if (y.base is None and x.base is None) or not np.may_share_memory(x, y):
+        return True
+    return same and y.strides == x.strides and y.ctypes.data == x.ctypes.data
 
 
 def _check_overlap(tensor: Any) -> None:
@@ -406,15 +503,15 @@ def node_name(name: str) -> str:
 _identity = table.identity
 
 
-def derive(derivative: Elementwise, values: list, shape: tuple) -> Any:
-    """A gradient by its derivative kernel; traced on tensors where it must be differentiable."""
+def derive(derivative: Elementwise, values: list, shape: tuple, links: bool = True) -> Any:
+    """A gradient by its derivative kernel; traced on tensors where it must be differentiable.
+
+    With `links` it is differentiable with respect to all `values`, if only with zeros.
+    """
     if mode.enabled:
         for value in values:
             if value._requires_grad:
-                traced = derivative.function(*values)
-                if isinstance(traced, Variable):
-                    return traced
-                break  # a formula that is a number, such as the 0 of `floor`
+                return _traced(derivative, values, shape, links)
     arrays = [value._data for value in values]
     dtype = arrays[0].dtype
     out = empty(shape, dtype, arrays[0])
@@ -423,13 +520,62 @@ def derive(derivative: Elementwise, values: list, shape: tuple) -> Any:
     return wrap(out)
 
 
+def _traced(derivative: Elementwise, values: list, shape: tuple, links: bool) -> Any:
+    """A gradient by its derivative's formula, linked to every tensor that the formula names."""
+    last = tape.last_order()
+    result: Any = derivative.function(*values)
+    if not isinstance(result, Variable):
+        data = empty(shape, values[0]._data.dtype, values[0]._data)
+        launch(table.copy[data.dtype], data.dtype, data.size, (number(result, data.dtype), data))
+        return wrap(data)
+    if not links:
+        return result
+    unlinked = []
+    for k, value in enumerate(values):
+        if value._requires_grad and derivative.inputs[k] != "grad":
+            key = (derivative, k)
+            reached = _reached.get(key)
+            if reached is None:
+                reached = _reached[key] = tape.reaches(result, value, last)
+            if not reached:
+                unlinked.append(value)
+    if not unlinked:
+        return result
+    edges = tuple([tape.edge(value) for value in unlinked])
+    return linked(result, edges, tuple([value._data.shape for value in unlinked]))
+
+
+#: Whether the formula of a derivative depends, differentiably, on its k-th input.
+_reached: dict[tuple[Elementwise, int], bool] = {}
+
+
+def linked(result: Any, edges: tuple, shapes: tuple) -> Any:
+    """A result with edges to where it does not depend on what lies there: the gradients along
+    them are zeros of these shapes, where there would be none. PyTorch has them so too."""
+    tensor = wrap(result._data)
+    tensor._node = Node("LinkBackward0", _link_backward, (tape.edge(result), *edges), shapes)
+    tensor._requires_grad = True
+    return tensor
+
+
+def _link_backward(node: Node, grad: Any) -> tuple:
+    data = grad._data
+    return (grad, *[wrap(zeros(shape, data.dtype, data)) for shape in node.context])
+
+
 def unary(
-    kernel: Elementwise, name: str, *, floating: bool = False, integers: Any = None
+    kernel: Elementwise,
+    name: str,
+    *,
+    floating: bool = False,
+    integers: Any = None,
+    same_out: bool = False,
 ) -> Operation:
     """The function on tensors of a kernel with one input.
 
     With `floating`, integers are computed in the default float dtype; `integers` is a kernel that
-    takes their place otherwise, or "same" for an operation that leaves them as they are.
+    takes their place otherwise, or "same" for an operation that leaves them as they are. With
+    `same_out`, `out` has to have the input's dtype.
     """
     node = node_name(name)
     result_type = kernel.dtypes[-1]
@@ -454,6 +600,10 @@ def unary(
         except AttributeError:
             raise check_tensor(input, name, "input") from None
         dtype = x.dtype
+        if out is not None and same_out and out._data.dtype != dtype:
+            raise RuntimeError(
+                f"Found dtype {type_name(out._data.dtype)} but expected {type_name(dtype)}"
+            )
         chosen = kernel
         if dtype.kind != "f":
             if floating:
@@ -486,17 +636,28 @@ def unary(
 
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = kernel.__doc__
+    operation.direct = _direct(kernel, "f")  # type: ignore[attr-defined]
     return operation
 
 
 def _no_bool(name: str) -> None:
+    if name == "neg":
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to "
+            "invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    if name == "relu":
+        raise RuntimeError("Boolean inputs not supported for relu")
     raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'Bool'")
 
 
 def nary(
-    kernel: Elementwise, name: str, *, floating: bool = False, result: Any = None
+    kernel: Elementwise, name: str, *, floating: bool = False, links: bool = True
 ) -> Operation:
-    """The function on tensors and numbers of a kernel with any number of inputs."""
+    """The function on tensors and numbers of a kernel with any number of inputs.
+
+    Without `links`, gradients don't depend on inputs that their formula only compares.
+    """
     node = node_name(name)
     count = len(kernel.inputs)
     fixed = kernel.dtypes[:-1]
@@ -526,7 +687,7 @@ def nary(
                 own = grad
             else:
                 taken = [grad if p < 0 else values[p] for p in takes[k]]  # type: ignore[union-attr]
-                own = derive(derivative, taken, shape)
+                own = derive(derivative, taken, shape, links)
             if own._data.shape != own_shape:
                 own = sum_to(own, own_shape)
             results.append(own)
@@ -537,6 +698,11 @@ def nary(
         n = data.size
         launch(kernel, dtype, n, (*arrays, data), n)
         output = wrap(data)
+        for tensor in tensors:
+            if tensor is not None and (tensor._requires_grad or tensor._view is not None):
+                break
+        else:
+            return output
         if dtype.kind == "f" and needs_grad(*[t for t in tensors if t is not None]):
             wanted: set[int] = set()
             inputs: list[Any] = [None] * count
@@ -560,6 +726,45 @@ def nary(
         return output
 
     def general(*operands: Any) -> Any:
+        dtype: Any = None
+        shape: Any = None
+        fractional = floating
+        tensors: list[Any] = []
+        arrays: list[Any] = []
+        # Tensors of one dtype, and numbers that it holds: nothing to promote.
+        for k, operand in enumerate(operands):
+            kind = type(operand)
+            if kind is float or kind is int:
+                fractional = fractional or (kind is float and fixed[k] is None)
+                tensors.append(None)
+                arrays.append(None)
+                continue
+            if not isinstance(operand, Variable):
+                return mixed(*operands)
+            own = operand._data
+            if type(own) is not _ndarray:
+                return mixed(*operands)
+            if fixed[k] is not None:
+                if own.dtype is not fixed[k]:
+                    return mixed(*operands)
+            elif dtype is None:
+                dtype = own.dtype
+            elif own.dtype is not dtype:
+                return mixed(*operands)
+            if shape is None:
+                shape = own.shape
+            elif own.shape != shape:
+                shape = broadcast_shapes(shape, own.shape)
+            tensors.append(operand)
+            arrays.append(own)
+        if dtype is None or (dtype.kind != "f" and (fractional or dtype.kind == "b")):
+            return mixed(*operands)
+        for k, array in enumerate(arrays):
+            if array is None:
+                arrays[k] = number(operands[k], fixed[k] or dtype)
+        return finish(tensors, arrays, dtype, shape)
+
+    def mixed(*operands: Any) -> Any:
         dtype = result_dtype([operands[k] for k in free])
         if floating and dtype.kind != "f":
             dtype = get_default_dtype().numpy
@@ -585,6 +790,7 @@ def nary(
     general.__name__ = general.__qualname__ = name
     general.__doc__ = kernel.__doc__
     general.rule = rule  # type: ignore[attr-defined]
+    general.direct = _direct(kernel, "f" if floating else "fiu")  # type: ignore[attr-defined]
     return general
 
 
@@ -599,9 +805,19 @@ def _to_one_device(arrays: list, tensors: list) -> list:
     return arrays
 
 
-def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Operation:
-    """The function on tensors and numbers of a kernel with two inputs, with `out`."""
-    general: Any = nary(kernel, name, floating=floating)
+def binary(
+    kernel: Elementwise,
+    name: str,
+    *,
+    floating: bool = False,
+    number_first: bool = False,
+    links: bool = True,
+) -> Operation:
+    """The function on tensors and numbers of a kernel with two inputs, with `out`.
+
+    The first operand may be a number where PyTorch takes one: with `number_first`.
+    """
+    general: Any = nary(kernel, name, floating=floating, links=links)
     result_type = kernel.dtypes[-1]
 
     def operation(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -625,8 +841,16 @@ def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Operati
                     or other._view is not None
                 )
         except AttributeError:
-            if not isinstance(input, Variable) and not isinstance(other, Variable):
-                check_tensor(input, name, "input")
+            if not isinstance(input, Variable):
+                if not isinstance(other, Variable):
+                    check_tensor(input, name, "input")
+                if not number_first:
+                    raise TypeError(
+                        f"{name}() received an invalid combination of arguments - got "
+                        f"({type(input).__name__}, Tensor), but expected one of:\n"
+                        " * (Tensor input, Tensor other, *, Tensor out = None)\n"
+                        " * (Tensor input, Number other, *, Tensor out = None)"
+                    ) from None
             result = general(input, other)
             return result if out is None else write_out(out, result)
         dtype = x.dtype
@@ -704,6 +928,7 @@ def binary(kernel: Elementwise, name: str, *, floating: bool = False) -> Operati
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = kernel.__doc__
     operation.general = general  # type: ignore[attr-defined]
+    operation.direct = general.direct  # type: ignore[attr-defined]
     return operation
 
 
@@ -731,6 +956,7 @@ __all__ = [
     "inplace",
     "is_number",
     "launch",
+    "linked",
     "nary",
     "needs_grad",
     "node_name",

@@ -20,6 +20,7 @@ from ._core import (
     dense,
     empty,
     launch,
+    linked,
     mode,
     needs_grad,
     record,
@@ -341,12 +342,12 @@ def _nll_loss_backward(node: Any, grad: Any) -> Any:
     launch(kernels.nll_loss_backward, out.dtype, outer, arguments + numbers, out.size)
     result = wrap(out)
     if given is grad:
-        return result
+        return linked(result, node.edges, (shape,)) if mode.enabled else result
     if node.context[-1] == kernels.MEAN:
         grad = div(grad, _total(parts, labels, ignore_index, grad._data.dtype))
     elif node.context[-1] == kernels.NONE:
         grad = unreduce(grad, shape, (1,) if len(shape) > 1 else (0,))
-    return mul(result, grad)
+    return linked(mul(result, grad), node.edges, (shape,))
 
 
 def _spatial_error(input: Any, target: Any) -> Exception:

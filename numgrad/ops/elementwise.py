@@ -85,15 +85,16 @@ def _of_tensors(operation: Callable) -> Any:
         check_tensor(other, operation.__name__, "other", 2)
         return operation(input, other, out=out)
 
+    checked.direct = None  # type: ignore[attr-defined]  # that one takes numbers
     return checked
 
 
 # --------------------------------------------------------------------- arithmetic
 
-_add = binary(table.add, "add")
-_sub: Any = binary(table.sub, "sub")
-mul = multiply = binary(table.mul, "mul")
-_div = binary(table.div, "div", floating=True)
+_add: Any = binary(table.add, "add", number_first=True)
+_sub: Any = binary(table.sub, "sub", number_first=True)
+mul = multiply = binary(table.mul, "mul", number_first=True)
+_div: Any = binary(table.div, "div", floating=True, number_first=True)
 
 
 def add(input: Tensor, other: Any, *, alpha: float = 1, out: Tensor | None = None) -> Tensor:
@@ -155,6 +156,7 @@ def rsub(input: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
     >>> numgrad.rsub(numgrad.tensor([1., 2.]), 10)
     tensor([9., 8.])
     """
+    check_tensor(input, "rsub", "input")
     _check_no_bool(other, input)
     if alpha != 1:
         input = _scaled(input, alpha, [input, other])
@@ -211,10 +213,10 @@ def _no_derivative(node: Any, grad: Tensor) -> None:
 
 
 divide = true_divide = div
-_trunc_divide = binary(table.trunc_divide, "div")
-_int_trunc_divide = binary(table.int_trunc_divide, "div")
-_floor_divide = binary(table.floor_divide, "floor_divide")
-_remainder = binary(table.remainder, "remainder")
+_trunc_divide = binary(table.trunc_divide, "div", number_first=True)
+_int_trunc_divide = binary(table.int_trunc_divide, "div", number_first=True)
+_floor_divide = binary(table.floor_divide, "floor_divide", number_first=True)
+_remainder = binary(table.remainder, "remainder", number_first=True)
 _fmod = binary(table.fmod, "fmod")
 _int_fmod = binary(table.int_fmod, "fmod")
 
@@ -273,8 +275,8 @@ def fmod(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     return given((_fmod if dtype.kind == "f" else _int_fmod)(input, other), out, name)
 
 
-_pow = binary(table.pow, "pow")
-_int_pow = binary(table.int_pow, "pow")
+_pow = binary(table.pow, "pow", number_first=True)
+_int_pow = binary(table.int_pow, "pow", number_first=True)
 
 
 def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
@@ -303,7 +305,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     return given(_int_pow(input, exponent), out)
 
 
-_square = unary(table.square, "pow")
+_square: Any = unary(table.square, "pow")
 
 
 def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -317,9 +319,9 @@ def square(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return _square(input, out=out)
 
 
-neg = negative = unary(table.neg, "neg", integers=table.neg)
-abs = absolute = unary(table.abs, "abs", integers=table.int_abs)
-_sign = unary(table.sign, "sign", integers=table.int_sign)
+neg = negative = unary(table.neg, "neg", integers=table.neg, same_out=True)
+abs = absolute = unary(table.abs, "abs", integers=table.int_abs, same_out=True)
+_sign = unary(table.sign, "sign", integers=table.int_sign, same_out=True)
 reciprocal = unary(table.reciprocal, "reciprocal", floating=True)
 
 
@@ -345,13 +347,13 @@ def sign(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     return _sign(input, out=out)
 
 
-maximum = _of_tensors(binary(table.maximum_, "maximum"))
-minimum = _of_tensors(binary(table.minimum_, "minimum"))
-fmax = _of_tensors(binary(table.fmax, "fmax"))
-fmin = _of_tensors(binary(table.fmin, "fmin"))
-_clamp = nary(table.clamp, "clamp")
-_clamp_min = nary(table.clamp_min, "clamp")
-_clamp_max = nary(table.clamp_max, "clamp")
+maximum = _of_tensors(binary(table.maximum_, "maximum", links=False))
+minimum = _of_tensors(binary(table.minimum_, "minimum", links=False))
+fmax = _of_tensors(binary(table.fmax, "fmax", links=False))
+fmin = _of_tensors(binary(table.fmin, "fmin", links=False))
+_clamp: Any = nary(table.clamp, "clamp", links=False)
+_clamp_min: Any = nary(table.clamp_min, "clamp", links=False)
+_clamp_max: Any = nary(table.clamp_max, "clamp", links=False)
 
 
 def clamp(
@@ -408,7 +410,7 @@ def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
     return given(clamp(input, None, max), out, name)
 
 
-_lerp = nary(table.lerp, "lerp")
+_lerp: Any = nary(table.lerp, "lerp", floating=True)
 
 
 def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) -> Tensor:
@@ -434,8 +436,8 @@ def _long_name(tensor: Tensor) -> str:
     return type_name(tensor._data.dtype).lower()
 
 
-_addcmul = nary(table.addcmul, "addcmul")
-_addcdiv = nary(table.addcdiv, "addcdiv")
+_addcmul: Any = nary(table.addcmul, "addcmul")
+_addcdiv: Any = nary(table.addcdiv, "addcdiv")
 
 
 def addcmul(
@@ -501,7 +503,7 @@ log2 = unary(table.log2_, "log2", floating=True)
 log10 = unary(table.log10_, "log10", floating=True)
 log1p = _renamed(unary(table.log1p_, "log1p", floating=True), "Log1PBackward0")
 _logaddexp = binary(table.logaddexp, "logaddexp", floating=True)
-_xlogy = binary(table.xlogy, "xlogy", floating=True)
+_xlogy = binary(table.xlogy, "xlogy", floating=True, number_first=True)
 sqrt = unary(table.sqrt_, "sqrt", floating=True)
 rsqrt = unary(table.rsqrt_, "rsqrt", floating=True)
 sin = unary(table.sin_, "sin", floating=True)
@@ -545,10 +547,10 @@ def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
 
 # ----------------------------------------------------------------------- rounding
 
-floor = _only("fiu", "floor_vml_cpu", unary(table.floor_, "floor", integers="same"))
-ceil = _only("fiu", "ceil_vml_cpu", unary(table.ceil_, "ceil", integers="same"))
-trunc = fix = _only("fiu", "trunc_vml_cpu", unary(table.trunc_, "trunc", integers="same"))
-frac = _only("f", "frac_cpu", unary(table.frac, "frac"))
+floor = _only("fiu", "floor_vml_cpu", unary(table.floor_, "floor", integers="same", same_out=True))
+ceil = _only("fiu", "ceil_vml_cpu", unary(table.ceil_, "ceil", integers="same", same_out=True))
+trunc = fix = _only("fiu", "trunc_vml_cpu", unary(table.trunc_, "trunc", integers="same", same_out=True))
+frac = _only("f", "frac_cpu", unary(table.frac, "frac", same_out=True))
 _copysign = binary(table.copysign_, "copysign", floating=True)
 
 
@@ -562,7 +564,7 @@ def copysign(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
     return given(_copysign(input, other), out, name)
 
 
-_round = unary(table.round_half_even, "round", integers="same")
+_round = unary(table.round_half_even, "round", integers="same", same_out=True)
 
 
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
@@ -638,11 +640,11 @@ def _integral(operation: Any, name: str, refused: str = "f") -> Any:
     return checked
 
 
-bitwise_and = _integral(binary(table.bitwise_and, "bitwise_and"), "bitwise_and")
-bitwise_or = _integral(binary(table.bitwise_or, "bitwise_or"), "bitwise_or")
-bitwise_xor = _integral(binary(table.bitwise_xor, "bitwise_xor"), "bitwise_xor")
-bitwise_left_shift = _integral(binary(table.left_shift, "lshift"), "bitwise_left_shift", "fb")
-bitwise_right_shift = _integral(binary(table.right_shift, "rshift"), "bitwise_right_shift", "fb")
+bitwise_and = _integral(binary(table.bitwise_and, "bitwise_and", number_first=True), "bitwise_and")
+bitwise_or = _integral(binary(table.bitwise_or, "bitwise_or", number_first=True), "bitwise_or")
+bitwise_xor = _integral(binary(table.bitwise_xor, "bitwise_xor", number_first=True), "bitwise_xor")
+bitwise_left_shift = _integral(binary(table.left_shift, "lshift", number_first=True), "bitwise_left_shift", "fb")
+bitwise_right_shift = _integral(binary(table.right_shift, "rshift", number_first=True), "bitwise_right_shift", "fb")
 _bitwise_not = unary(table.bitwise_not, "bitwise_not", integers=table.bitwise_not)
 
 
@@ -852,10 +854,44 @@ add_examples(globals())
 
 # ------------------------------------------------------------------- in-place forms
 
-add_ = inplace(add)
-sub_ = subtract_ = inplace(sub)
+
+
+
+def _scaled_direct(sign: int) -> Callable[..., bool]:
+    """self + sign · alpha · other, straight into self."""
+
+    def direct(self: Any, *others: Any, alpha: Any = 1, **unknown: Any) -> bool:
+        if len(others) != 1 or unknown or type(alpha) not in (float, int):
+            return False
+        return self._data.dtype.kind == "f" and _addcmul.direct(self, others[0], alpha * sign, 1)
+
+    return direct
+
+
+def _clamp_direct(self: Any, min: Any = None, max: Any = None, **unknown: Any) -> bool:
+    if unknown or (min is None and max is None):
+        return False
+    if min is None:
+        return _clamp_max.direct(self, max)
+    if max is None:
+        return _clamp_min.direct(self, min)
+    return isinstance(min, Tensor) == isinstance(max, Tensor) and _clamp.direct(self, min, max)
+
+
+def _product_direct(operation: Any) -> Callable[..., bool]:
+    """self + value · (tensor1 and tensor2), straight into self."""
+
+    def direct(self: Any, *tensors: Any, value: Any = 1, **unknown: Any) -> bool:
+        fits = len(tensors) == 2 and not unknown and self._data.dtype.kind == "f"
+        return fits and operation.direct(self, *tensors, value)
+
+    return direct
+
+
+add_ = inplace(add, _add.direct, _scaled_direct(1))
+sub_ = subtract_ = inplace(sub, _sub.direct, _scaled_direct(-1))
 mul_ = multiply_ = inplace(mul)
-div_ = divide_ = true_divide_ = inplace(div)
+div_ = divide_ = true_divide_ = inplace(div, _div.direct)
 floor_divide_ = inplace(floor_divide)
 remainder_ = inplace(remainder)
 fmod_ = inplace(fmod)
@@ -863,14 +899,14 @@ pow_ = inplace(pow)
 neg_ = negative_ = inplace(neg)
 abs_ = absolute_ = inplace(abs)
 sign_ = inplace(sign)
-square_ = inplace(square, "square_")
+square_ = inplace(square, _square.direct, name="square_")
 reciprocal_ = inplace(reciprocal)
-clamp_ = clip_ = inplace(clamp)
+clamp_ = clip_ = inplace(clamp, _clamp_direct, _clamp_direct)
 clamp_min_ = inplace(clamp_min)
 clamp_max_ = inplace(clamp_max)
-lerp_ = inplace(lerp)
-addcmul_ = inplace(addcmul)
-addcdiv_ = inplace(addcdiv)
+lerp_ = inplace(lerp, _lerp.direct)
+addcmul_ = inplace(addcmul, _product_direct(_addcmul), _product_direct(_addcmul))
+addcdiv_ = inplace(addcdiv, _product_direct(_addcdiv), _product_direct(_addcdiv))
 exp_ = inplace(exp)
 exp2_ = inplace(exp2)
 expm1_ = inplace(expm1)

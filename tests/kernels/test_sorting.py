@@ -59,3 +59,10 @@ def test_leading_elements(largest, k):
     kernels.leading(x, positions, largest)
     key = np.where(np.isnan(x), np.inf, x) * (-1 if largest else 1)
     np.testing.assert_array_equal(positions, np.argsort(key, 1, kind="stable")[:, :k])
+
+
+def test_values_are_counted_in_bins():
+    x = np.array([0, 1, 2, 3, 4, 3.5, -1, np.nan, 5], np.float32)
+    out = np.zeros(4, np.int64)
+    kernels.count_in_bins(x, out, 0, 4)
+    assert out.tolist() == np.histogram(x, 4, (0, 4))[0].tolist() == [1, 1, 1, 3]
