@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import platform
 
 import llvmlite
@@ -13,17 +14,14 @@ from ._version import __version__
 from .device.cpu import get_num_threads
 from .kernels import _cache
 
-
-def _files() -> list:
-    folder = _cache.directory()
-    return sorted(folder.glob("*.kernel")) if folder is not None and folder.is_dir() else []
+MIB = 2**20
 
 
 def report() -> str:
     """Versions, processor, threads, BLAS and the kernel cache, a line each."""
     from .kernels.matmul import product_info
 
-    files = _files()
+    files = _cache.files()
     lines = [
         ("numgrad", __version__),
         ("python", platform.python_version()),
@@ -33,21 +31,29 @@ def report() -> str:
         ("threads", str(get_num_threads())),
         *((f"products: {name}", str(value)) for name, value in product_info().items()),
         ("kernel cache", str(_cache.directory() or "off")),
-        ("", f"{len(files)} kernels, {sum(f.stat().st_size for f in files) / 2**20:.1f} MiB"),
+        ("", _total(files)),
     ]
     return "\n".join(f"{name:<30} {value}" for name, value in lines)
 
 
 def cache_report() -> str:
-    """Where the cache is and how large."""
-    files = _files()
-    size = sum(f.stat().st_size for f in files) / 2**20
-    return f"{_cache.directory() or 'off'}: {len(files)} kernels, {size:.1f} MiB"
+    """The compiled kernels that are kept, the least recently used first, and their size together."""
+    files = _cache.files()
+    lines = []
+    for file in files:
+        used = datetime.datetime.fromtimestamp(file.used).isoformat(" ", "minutes")
+        lines.append(f"{used} {file.size / 1024:8.1f} KiB  {file.label}")
+    return "\n".join([*lines, f"{_cache.directory() or 'off'}: {_total(files)}"])
+
+
+def _total(files: list[_cache.Kept]) -> str:
+    size = sum(file.size for file in files) / MIB
+    return f"{len(files)} kernels, {size:.1f} MiB of at most {_cache.size_limit() / MIB:g}"
 
 
 def cache_clear() -> str:
     """Delete the cached kernels."""
-    files = _files()
+    files = _cache.files()
     for file in files:
-        file.unlink(missing_ok=True)
+        file.path.unlink(missing_ok=True)
     return f"{len(files)} kernels deleted from {_cache.directory()}"

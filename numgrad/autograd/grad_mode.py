@@ -144,6 +144,9 @@ class set_grad_enabled(_GradContext):
     def _again(self) -> _GradContext:
         return set_grad_enabled(self.enabled)
 
+    def __repr__(self) -> str:
+        return f"torch.autograd.grad_mode.set_grad_enabled(mode={self.enabled})"
+
 
 def _mode() -> Any:
     return mode

@@ -6,21 +6,25 @@ cache mix them up. Here a key is the SHA-256 of everything the machine code depe
 bytecode and constants of the kernel and of every function it reaches, the signature, the versions
 of Python, NumPy, Numba, llvmlite and numgrad, and the processor with its features. A file is
 written under a temporary name and renamed, so that readers and concurrent writers only ever see
-whole files; its own digest is checked when it is read.
+whole files; its own digest is checked when it is read. Where the files together are larger than
+`NUMGRAD_CACHE_SIZE`, those not used for longest go.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import pathlib
 import platform
+import re
 import sys
 import tempfile
+import time
 import types as python_types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -29,8 +33,11 @@ import numpy as np
 from numba.core.dispatcher import Dispatcher
 from numba.extending import _Intrinsic as Intrinsic
 
-_DIGEST = 32
-_SUFFIX = ".kernel"
+#: A file: the digest of all that follows, the length of a label, the label, the content.
+_FORMAT, _DIGEST, _LENGTH = 2, 32, 2
+_SUFFIX, _WRITING = ".kernel", ".writing-"
+#: Seconds after which a file that is still being written is what a killed process has left.
+_ABANDONED = 3600.0
 
 
 def directory() -> pathlib.Path | None:
@@ -49,6 +56,22 @@ def directory() -> pathlib.Path | None:
     except RuntimeError:  # no home directory is known
         return None
     return root / "numgrad"
+
+
+def size_limit() -> int:
+    """The most bytes that are kept: `NUMGRAD_CACHE_SIZE` (`500M`, `2G`, or bytes), else 1 GiB.
+
+    >>> from numgrad.kernels import _cache
+    >>> _cache.size_limit() == 2**30 or "NUMGRAD_CACHE_SIZE" in _cache.os.environ
+    True
+    """
+    setting = os.environ.get("NUMGRAD_CACHE_SIZE", "1G")
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", setting, re.IGNORECASE)
+    if found is None:
+        raise ValueError(
+            f"NUMGRAD_CACHE_SIZE is a number of bytes such as 500M or 2G, got {setting!r}"
+        )
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2].upper() or " "))
 
 
 @functools.cache
@@ -181,7 +204,8 @@ def fingerprint(*functions: object) -> str:
 
 def key(source: str, signature: object) -> str:
     """The file name of a kernel with this fingerprint, compiled for this signature."""
-    return hashlib.sha256(repr((source, str(signature), machine())).encode()).hexdigest()
+    parts = (_FORMAT, source, str(signature), machine())
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
 def read(name: str) -> bytes | None:
@@ -189,29 +213,94 @@ def read(name: str) -> bytes | None:
     folder = directory()
     if folder is None:
         return None
+    path = folder / (name + _SUFFIX)
     try:
-        content = (folder / (name + _SUFFIX)).read_bytes()
+        content = path.read_bytes()
     except OSError:
         return None
-    payload = content[_DIGEST:]
-    return payload if hashlib.sha256(payload).digest() == content[:_DIGEST] else None
+    with contextlib.suppress(OSError):  # deleted just now, or a folder that others have filled
+        os.utime(path)  # file systems do not note that it was used, or only once a day
+    rest = content[_DIGEST:]
+    if hashlib.sha256(rest).digest() != content[:_DIGEST]:
+        return None
+    return rest[_LENGTH + int.from_bytes(rest[:_LENGTH], "little") :]
 
 
-def write(name: str, payload: bytes) -> None:
+def write(name: str, payload: bytes, label: str) -> None:
     """Keep `payload` under `name`; a folder that can't be written is no error, only no cache."""
     folder = directory()
     if folder is None:
         return
+    text = label.encode()[:1000]
+    rest = len(text).to_bytes(_LENGTH, "little") + text + payload
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".writing-")
+        handle, temporary = tempfile.mkstemp(dir=folder, prefix=_WRITING)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest())
-                file.write(payload)
+                file.write(hashlib.sha256(rest).digest())
+                file.write(rest)
             os.replace(temporary, folder / (name + _SUFFIX))
         except BaseException:
             os.unlink(temporary)
             raise
+        trim(folder, size_limit())
     except OSError:
         return
+
+
+class Kept(NamedTuple):
+    """A file of the cache: when it was used last, its bytes."""
+
+    used: float
+    size: int
+    path: pathlib.Path
+
+    @property
+    def label(self) -> str:
+        """What it is the machine code of."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(_DIGEST)
+                length = int.from_bytes(file.read(_LENGTH), "little")
+                return file.read(length).decode() or "unknown"
+        except (OSError, UnicodeDecodeError):
+            return "unknown"
+
+
+def files(folder: pathlib.Path | None = None) -> list[Kept]:
+    """What is kept, the least recently used first."""
+    folder = folder or directory()
+    if folder is None:
+        return []
+    found = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(_SUFFIX) or entry.name.startswith(_WRITING):
+                    try:
+                        state = entry.stat()
+                    except FileNotFoundError:  # another process was faster
+                        continue
+                    found.append(Kept(state.st_mtime, state.st_size, pathlib.Path(entry.path)))
+    except OSError:
+        return []
+    return sorted(found)
+
+
+def trim(folder: pathlib.Path, limit: int) -> None:
+    """Delete the files not used for longest, until `limit` bytes are left.
+
+    Any number of processes may do it at once, and read and write besides: a file that is being read
+    stays until it is closed, and one that is gone is compiled again by whoever needs it.
+    """
+    kept = files(folder)
+    total = sum(file.size for file in kept)
+    for file in kept:
+        if file.path.name.startswith(_WRITING):
+            if file.used > time.time() - _ABANDONED:
+                continue
+        elif total <= limit:
+            continue
+        file.path.unlink(missing_ok=True)
+        total -= file.size

@@ -341,7 +341,7 @@ def native_address(
                 for listener in listeners:
                     listener(None, None)
             code = [lib.serialize_using_object_code()[2][0] for lib in (result.library, entry)]
-            _cache.write(name, pickle.dumps((symbol, code)))
+            _cache.write(name, pickle.dumps((symbol, code)), f"{label[0]}({label[1]})")
             address = entry.get_pointer_to_function(symbol)
             _keep_alive.append((result, entry))
         compiled.append(Compiled(*label, time.perf_counter() - started, stored is not None))

@@ -80,7 +80,7 @@ def _compiled(function: Callable, signature, **options) -> Any:
         return CompileResult._rebuild(context, *pickle.loads(stored))
     dispatcher = njit(signature, **options)(function)
     (result,) = dispatcher.overloads.values()
-    _cache.write(name, pickle.dumps(result._reduce()))
+    _cache.write(name, pickle.dumps(result._reduce()), function.__name__)
     return result
 
 

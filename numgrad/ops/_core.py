@@ -323,10 +323,10 @@ def type_name(dtype: np.dtype) -> str:
 
 def inplace(
     operation: Callable,
+    name: str | None = None,
+    *,
     direct: Callable[..., bool] | None = None,
     named: Callable[..., bool] | None = None,
-    *,
-    name: str | None = None,
 ) -> Operation:
     """The in-place form of an operation: `add_` from `add`.
 

@@ -270,3 +270,9 @@ def test_grad_fn_names():
     ]:
         assert result.grad_fn.name() == name
         assert f"grad_fn=<{name}>" in repr(result)
+
+
+def test_set_grad_enabled_prints_as_pytorchs(torch):
+    for value in (True, False):
+        with torch.set_grad_enabled(True), ng.set_grad_enabled(True):
+            assert repr(ng.set_grad_enabled(value)) == repr(torch.set_grad_enabled(value))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from numba import njit
 
 from numgrad.kernels import _cache
@@ -12,6 +13,7 @@ from numgrad.kernels import _cache
 _MAKER = """
 import sys
 import numpy as np
+import pytest
 from numgrad.kernels._contract import kernel, flat
 
 def make(step):
@@ -80,3 +82,102 @@ def test_key_covers_constants_types_and_options():
     f, i = np.float32, np.int64
     others = [make(1, 3), make(2, 2), make(1, 2, fastmath=True), make(f, i), make(i, i), make(f, f)]
     assert len({base, *map(_cache.fingerprint, others)}) == 7
+
+
+def _keep(folder, monkeypatch, limit, sizes):
+    """Files of these sizes, each used later than the one before, then one write under the limit."""
+    monkeypatch.setenv("NUMGRAD_CACHE_DIR", str(folder))
+    monkeypatch.setenv("NUMGRAD_CACHE_SIZE", "1G")
+    for k, size in enumerate(sizes):
+        _cache.write(f"old{k}", bytes(size), f"old {k}")
+        os.utime(folder / f"old{k}.kernel", (1e9 + k, 1e9 + k))
+    monkeypatch.setenv("NUMGRAD_CACHE_SIZE", limit)
+
+
+def _names(folder):
+    return sorted(file.stem for file in folder.glob("*.kernel"))
+
+
+def test_the_least_recently_used_go_first(tmp_path, monkeypatch):
+    _keep(tmp_path, monkeypatch, "3500", [1000] * 4)
+    assert _cache.read("old0") == bytes(1000)  # and so it is the most recently used
+    _cache.write("new", bytes(1000), "new")
+    assert _names(tmp_path) == ["new", "old0", "old3"]
+    assert _cache.read("new") == bytes(1000) and _cache.read("old1") is None
+    assert [file.label for file in _cache.files()] == ["old 3", "old 0", "new"]
+
+
+def test_a_limit_below_one_file_keeps_none(tmp_path, monkeypatch):
+    _keep(tmp_path, monkeypatch, "0", [10])
+    _cache.write("new", b"x", "new")
+    assert _names(tmp_path) == [] and _cache.read("new") is None
+
+
+def test_what_a_killed_process_left_goes(tmp_path, monkeypatch):
+    _keep(tmp_path, monkeypatch, "1G", [])
+    left, being_written = tmp_path / ".writing-left", tmp_path / ".writing-now"
+    left.write_bytes(b"x")
+    being_written.write_bytes(b"x")
+    os.utime(left, (1e9, 1e9))
+    _cache.write("new", b"x", "new")
+    assert being_written.exists() and not left.exists()
+
+
+@pytest.mark.parametrize(
+    "text, size",
+    [("123", 123), ("2K", 2048), ("1.5m", 3 << 19), ("2G", 2 << 30), (" 1 GiB ", 1 << 30), ("1TB", 1 << 40)],
+)  # fmt: skip
+def test_size_limit(monkeypatch, text, size):
+    monkeypatch.setenv("NUMGRAD_CACHE_SIZE", text)
+    assert _cache.size_limit() == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "1X"])
+def test_size_limit_that_is_none(monkeypatch, text):
+    monkeypatch.setenv("NUMGRAD_CACHE_SIZE", text)
+    with pytest.raises(ValueError, match=f"got {text!r}"):
+        _cache.size_limit()
+
+
+_CROWD = """
+import os, sys
+from numgrad.kernels import _cache
+own = int(sys.argv[1])
+for round in range(60):
+    for name in range(own, own + 20):
+        content = _cache.read(f"k{name % 25}")
+        assert content in (None, bytes([name % 25]) * 1000), (name, content and content[:5])
+        if content is None:
+            _cache.write(f"k{name % 25}", bytes([name % 25]) * 1000, f"kernel {name % 25}")
+"""
+
+
+def test_many_processes_within_the_limit(tmp_path):
+    environment = dict(os.environ, NUMGRAD_CACHE_DIR=str(tmp_path), NUMGRAD_CACHE_SIZE="8K")
+    running = [
+        subprocess.Popen([sys.executable, "-c", _CROWD, str(k)], env=environment) for k in range(6)
+    ]
+    assert [process.wait() for process in running] == [0] * 6
+    assert 0 < sum(file.stat().st_size for file in tmp_path.iterdir()) <= 8 << 10
+    assert not list(tmp_path.glob(".writing-*"))
+
+
+def test_fused_loops_are_listed(tmp_path):
+    program = """
+import numgrad as torch
+from numgrad import _info
+
+step = torch.compile(lambda x: torch.exp(x) * x + 1)
+x = torch.ones(1 << 16)
+for _ in range(3):
+    step(x)
+(call,) = step.graph.calls
+assert f"{call.kernel.name}(float32)" in _info.cache_report(), _info.cache_report()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=dict(os.environ, NUMGRAD_CACHE_DIR=str(tmp_path)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

@@ -36,6 +36,7 @@ PROGRAMS = {
     "rrelu": lambda t, F, x: F.rrelu(x, training=True),
     "rrelu_": lambda t, F, x: F.rrelu_(x * 2, 0.1, 0.2, training=True) * x,
     "rrelu eval": lambda t, F, x: F.rrelu(x),
+    "rrelu_ eval": lambda t, F, x: F.rrelu_(x * 2) * x,
     "prelu": lambda t, F, x: F.prelu(x, t.tensor([0.1, 0.2, 0.3, 0.4])),
     "prelu scalar": lambda t, F, x: F.prelu(x, t.tensor(0.3)),
     "glu": lambda t, F, x: F.glu(x, 1),

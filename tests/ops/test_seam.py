@@ -30,6 +30,9 @@ class Listener:
     def number(self, value, dtype):
         raise AssertionError("no number here is tracked")
 
+    def holds(self, data):
+        return False
+
 
 @pytest.fixture
 def listener(monkeypatch):
@@ -304,6 +307,7 @@ COMPUTING = {"arranging.py", "counting.py", "creation.py", "embedding.py", "sort
 def test_numpy_computes_nothing_elsewhere(path):
     allowed = {"isnan"} if path.name == "_gradients.py" else {"count_nonzero"}
     allowed |= {"zeros"} if path.name in ("_core.py", "indexing.py", "_place.py") else set()
-    allowed |= {"empty"} if path.name == "optimizer.py" else set()  # how the arrays lie
+    # How the arrays lie; and the class weights that are none, which live on.
+    allowed |= {"empty"} if path.name in ("optimizer.py", "cross_entropy.py") else set()
     if path.name not in COMPUTING:
         assert set(_uses_of_numpy(path)) <= HARMLESS | allowed
