@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-from ..autograd.tape import Variable, mode
+from ..autograd.tape import Variable, mode, refresh
 from ..device import cpu
 from .graph import Graph
 from .reach import CONSTANTS
@@ -217,6 +217,8 @@ class Arguments:
                 if tensor is value:
                     return ("same as", position)
             self.tensors.append(value)
+            if value._view is not None:
+                refresh(value)
             return (type(value), value._requires_grad, value._view is None)
         if type(value) is float:
             self.floats.append(value)

@@ -159,6 +159,8 @@ class Entry:
         used = {id(value.storage.root) for c in recorder.calls for value in c.values}
         for key, tensor in before.tensors.items():
             data, grad, requires_grad, version = before.state[key]
+            if tensor._view is not None:
+                tape.refresh(tensor)
             if tensor._data is not data:
                 raise CompileError("the function gives a tensor other memory (.data or out=)")
             delta = tape.version(tensor) - version
@@ -352,6 +354,8 @@ class Entry:
                     f"a{k}._requires_grad is {argument._requires_grad} and "
                     f"(a{k}._view is None) is {argument._view is None}"
                 )
+                if argument._view is not None:  # its history may have changed with its base's
+                    conditions.append(f"a{k}._view.generation == a{k}._counter.generation")
             elif self._is_passed(call, k):
                 conditions.append(f"a{k}.__class__ is float")
             elif argument is None or isinstance(argument, bool):
