@@ -85,7 +85,7 @@ def _steps(
     )
     print(f"{'case':<38}" + "".join(f"{name:>{_width(name)}}" for name in libraries))
     peers = [Peer(library, threads) for library in libraries]
-    figures = []
+    figures: list[dict[str, Any]] = []
     times: dict[Case, float] = {}
     try:
         for case in cases:
@@ -93,8 +93,7 @@ def _steps(
             if "compiled" in seconds:
                 times[case] = seconds["compiled"]
             print(f"{case.name:<38}{_line(case, seconds, libraries)}", flush=True)
-            targets = CASES[case]
-            figures.append({"case": case.name, "seconds": seconds, "targets": targets})
+            figures.append({"case": case.name, "seconds": seconds, "targets": CASES[case]})
     finally:
         for peer in peers:
             peer.close()
@@ -162,7 +161,7 @@ def _first_calls(libraries: list[str], threads: int, notes: list[str]) -> list[d
     """The first calls of the appendix's step in a new process: all caches empty, then filled."""
     print(f"first calls, {APPENDIX.name}: seconds until a call is as fast as all later ones")
     print(f"{'':<16}{'nothing on disk':>16}{'second process':>16}")
-    figures = []
+    figures: list[dict[str, Any]] = []
     for library in libraries:
         with tempfile.TemporaryDirectory() as folder:
             caches = {
