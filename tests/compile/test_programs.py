@@ -43,7 +43,7 @@ def write(function):
 
 
 def assign(x, y, n):
-    if x.dim():
+    if x.dim() and x.shape[0]:
         x[n % x.shape[0]] = y.sum()
 
 
