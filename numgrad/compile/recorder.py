@@ -124,12 +124,15 @@ class Recorder:
     def read(self, what: str) -> None:
         """Python is about to look at values."""
         if threading.get_ident() == self.thread:
-            self.fail(f"{what} leaves the kernels for Python")
+            self.fail(
+                f"{what} leaves the kernels for Python",
+                "; stay in tensors there (numgrad.where for a branch), or move it out of the function",
+            )
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, hint: str = "") -> None:
         """Give up the graph, not the run."""
         if self.reason is None:
-            self.reason = f"{reason} ({_line()})"
+            self.reason = f"{reason} ({_line()}){hint}"
             if self.strict:
                 raise CompileError(self.reason)
 

@@ -149,6 +149,9 @@ class Entry:
             grad.renew(self.program)
         roots = {id(storage.root) for storage in self.graph.storages}
         self.prepare = [f for root, f in before.prepare.items() if root in roots]
+        for storage in self.recorded.storages:
+            if storage.kind == "temporary":
+                storage.root = None  # the recorded run's own memory is not needed any more
         self._set_guards()
         self.fast: Callable = self._fast_path(call)
 
