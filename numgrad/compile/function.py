@@ -62,7 +62,8 @@ class CompiledFunction:
         everywhere.add(self)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result = MISS if kwargs else self._fast(args)
+        # While another function is recorded, what this one does is part of that.
+        result = MISS if kwargs or cpu.recorder is not None else self._fast(args)
         return self._find(args, kwargs) if result is MISS else result
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

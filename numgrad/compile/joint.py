@@ -22,9 +22,9 @@ from .program import Program
 from .recorder import CompileError, Recorder
 
 
-def live_tensors(result: Any, arguments: list[Variable]) -> list[Variable]:
-    """The tensors in a result whose graph, up to the arguments, has not been gone through."""
-    ends = {id(tensor._node) for tensor in arguments}
+def live_tensors(result: Any, known: list[Variable]) -> list[Variable]:
+    """The tensors in a result whose graph, up to the known ones, has not been gone through."""
+    ends = {id(tensor._node) for tensor in known}
     found: dict[int, Variable] = {}
 
     def visit(value: Any) -> None:
@@ -54,10 +54,10 @@ def _is_freed(tensor: Variable, ends: set[int]) -> bool:
 
 @contextlib.contextmanager
 def watched(tensors: list, recorder: Recorder) -> Iterator[None]:
-    """Watch the history of arguments: what a backward does there is in no program."""
+    """Watch the history of what was there before: what a backward does there is in no program."""
 
     def notice(grad: Any) -> None:
-        recorder.fail("the function differentiates through the history of an argument")
+        recorder.fail("the function differentiates through the history of a tensor from before")
 
     nodes = [t._node for t in tensors if t._requires_grad and t._node is not None]
     hooks = [node.pre_hooks for node in nodes]
@@ -226,6 +226,8 @@ class Backward:
                 "the backward of a compiled function can't be differentiated: leave out "
                 "create_graph=True, or call the function without compile"
             )
+        if cpu.recorder is not None:
+            cpu.recorder.read("the backward of a function compiled by itself")
         tape.unpack(node)  # raises where a tensor has been overwritten since
         listed = grads if type(grads) is list else [grads]
         seeds = []

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import builtins
 import functools
-import inspect
 import types
 from collections.abc import Callable, Collection
 from typing import Any
@@ -43,12 +42,15 @@ class Reach:
         self.numbers: dict[Place, str] = {}  # place: expression
         self._tracked = tracked
         self._seen: set[int] = set()
+        self._classes: set[tuple[type, bool]] = set()
         self._visit(default_generator, None)
         self._visit_callable(function)
 
     def snapshots(self) -> list[tuple]:
-        """The state of all modules and optimizers, to be compared with a later one."""
-        return [holder.__reached__().snapshot for holder in self.holders]
+        """The state of all modules and optimizers, and the tensors' hooks, to be compared with a later one."""
+        hooks = [(t._hooks, t.__dict__.get("_post_accumulate_hooks")) for t in self.tensors]
+        found = [tuple([tuple(h.values()) for h in both if h]) for both in hooks]
+        return [*[holder.__reached__().snapshot for holder in self.holders], *found]
 
     def options(self) -> list[dict]:
         """The option dicts of all optimizers."""
@@ -66,7 +68,7 @@ class Reach:
         return name
 
     def _is(self, access: str | None, value: Any) -> None:
-        if access is not None:
+        if access is not None and self.scope.get(access, self) is not value:
             self.guards.append(f"{access} is {self._name(value)}")
 
     def _visit(self, value: Any, access: str | None, place: Place | None = None) -> None:
@@ -98,10 +100,8 @@ class Reach:
         elif hasattr(type(value), "__reached__"):
             self.holders.append(value)
             for held in value.__reached__().objects:
-                self._visit(held, None)
-            forward = getattr(type(value), "forward", None)
-            if forward is not None:
-                self._visit_callable(forward)
+                self._visit_held(held)
+            self._visit_class(type(value), ("forward", "__call__"))
         elif isinstance(value, (tuple, list)):
             if access is not None:
                 self.guards.append(f"len({access}) == {len(value)}")
@@ -117,26 +117,57 @@ class Reach:
                     self.guards.append(f"{name} in {access}")
                     inner = f"{access}[{name}]"
                 self._visit(item, inner, Place(value, key))
-        elif callable(value):
+        elif isinstance(value, (set, frozenset)):
+            if access is not None and value:
+                self.guards.append(f"{access} == {self._name(frozenset(value))}")
+        elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             self._visit_callable(value)
-        elif hasattr(value, "__dict__") and not _is_own(type(value)):
-            self._visit(vars(value), None if access is None else f"{access}.__dict__")
+        elif not _is_own(type(value)):
+            if hasattr(value, "__dict__"):
+                self._visit(vars(value), None if access is None else f"{access}.__dict__")
+            if hasattr(value, "__wrapped__"):
+                self._visit_callable(value.__wrapped__)
+            self._visit_class(type(value))
+        elif isinstance(getattr(value, "_function", None), Callable):  # compiled itself
+            self._visit_callable(value._function)
+
+    def _visit_class(self, cls: type, start: Collection[str] | None = None) -> None:
+        """Visit methods: those that `start` names and those that they name, or all."""
+        for owner in cls.__mro__:
+            if owner is object or _is_own(owner) or (owner, start is None) in self._classes:
+                continue
+            self._classes.add((owner, start is None))
+            names = set(vars(owner)) - {"__init__", "__new__"} if start is None else set(start)
+            seen: set[str] = set()
+            while names - seen:
+                name = (names - seen).pop()
+                seen.add(name)
+                if name not in vars(owner):
+                    continue
+                member = vars(owner)[name]
+                member = getattr(member, "__func__", getattr(member, "fget", member))
+                if isinstance(member, types.FunctionType):
+                    self._visit_callable(member)
+                    names |= _names(member.__code__)
+                elif isinstance(member, (*CONSTANTS, Variable)) and not name.startswith("__"):
+                    self._visit(member, f"{self._name(owner)}.{name}")
 
     def _visit_callable(self, function: Any) -> None:
-        function = inspect.unwrap(function)
         if isinstance(function, functools.partial):
             self._visit_callable(function.func)
             for value in (*function.args, *function.keywords.values()):
-                self._visit(value, None)
+                self._visit_held(value)
             return
         if isinstance(function, types.MethodType):
-            self._visit(function.__self__, None)
+            self._visit_held(function.__self__)
             function = function.__func__
         code = getattr(function, "__code__", None)
         if code is None:
-            if not isinstance(function, type) and hasattr(type(function), "__reached__"):
-                self._visit(function, None)
+            if not isinstance(function, type):
+                self._visit_held(function)
             return
+        if hasattr(function, "__wrapped__"):
+            self._visit_callable(function.__wrapped__)
         if _is_own(function) or id(code) in self._seen:
             return
         self._seen.add(id(code))
@@ -158,7 +189,11 @@ class Reach:
             elif not hasattr(builtins, name):
                 continue
         for value in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self._visit(value, None)
+            self._visit_held(value)
+
+    def _visit_held(self, value: Any) -> None:
+        """Visit an object that stays in its place, but may change."""
+        self._visit(value, None if isinstance(value, CONSTANTS) else self._name(value))
 
 
 class Place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,11 +44,11 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
     arrays = [tensor._data for tensor in call.tensors]
     recorder = Recorder(arrays, before.lasting, compiled._options["fullgraph"])
     try:
-        with listening(recorder), watched(call.tensors, recorder):
+        with listening(recorder), watched([*before.tensors.values()], recorder):
             result = compiled._function(*args, **kwargs)
             backward = None
             if recorder.reason is None:
-                live = live_tensors(result, call.tensors)
+                live = live_tensors(result, [*before.tensors.values()])
                 if live:
                     try:
                         backward = Backward(live, before, recorder)
@@ -167,7 +168,10 @@ class Entry:
             if tensor._data is not data:
                 raise CompileError("the function gives a tensor other memory (.data or out=)")
             delta = tape.version(tensor) - version
+            read = grad is not None and id(owner(grad._data)) in used
             if key in positions:
+                if read:
+                    raise CompileError("the function reads the gradient of an argument")
                 if delta:
                     self.bumped_inputs.append((positions[key], delta))
                 if tensor._grad is not grad or tensor._requires_grad is not requires_grad:
@@ -180,14 +184,16 @@ class Entry:
             if delta:
                 self.bumped.append((tensor._counter, delta))
             new = tensor._grad
-            if new is grad:
-                if grad is None or id(owner(grad._data)) not in used:
-                    self._guard(tensor, _GRAD, None, grad is None)
-                else:
+            if new is grad or new is None:
+                if read:
                     self._guard(tensor, _GRAD, grad)
                     self._guard(grad, _DATA, grad._data)
-            elif new is None:
-                self.cleared.append(tensor)
+                else:
+                    self._guard(tensor, _GRAD, None, grad is None)
+                if new is not grad:
+                    self.cleared.append(tensor)
+            elif read:
+                raise CompileError("the function reads a gradient and puts another in its place")
             elif new._requires_grad:
                 raise CompileError("a gradient made inside has a graph of its own")
             else:
@@ -495,6 +501,7 @@ class Results:
         self._known = known
         self._recorder = recorder
         self._is_alone = isinstance(result, Variable)
+        self._seen: dict[int, Any] = {}  # places of tensors that come again, by id
         self._build = self._builder(result)
         self._allocators = [self._allocator(storage) for storage in self.storages]
         del self._known, self._recorder
@@ -518,16 +525,35 @@ class Results:
 
     def _builder(self, result: Any) -> Callable[[list, list, Any], Any]:
         if isinstance(result, Variable):
-            return self._tensor(result)
+            return self._once(result)
+        if isinstance(result, Number):
+            number = result.pinned()
+            return lambda *run: number
         if isinstance(result, dict):
             parts = {key: self._builder(value) for key, value in result.items()}
-            return lambda *run: {k: part(*run) for k, part in parts.items()}
+            ordered = OrderedDict if isinstance(result, OrderedDict) else dict
+            return lambda *run: ordered({k: part(*run) for k, part in parts.items()})
         if isinstance(result, (tuple, list)):
             kind, items = type(result), [self._builder(item) for item in result]
             if hasattr(kind, "_fields"):
                 return lambda *run: kind(*[item(*run) for item in items])
             return lambda *run: kind([item(*run) for item in items])
         return lambda *run: result
+
+    def _once(self, tensor: Any) -> Callable[[list, list, Any], Any]:
+        """Makes the tensor once for each run, however often it is in the result."""
+        if id(tensor) in self._seen:
+            place = self._seen[id(tensor)]
+            return lambda inputs, fresh, node: fresh[len(self._allocators) + place]
+        self._seen[id(tensor)] = len(self._seen)
+        make = self._tensor(tensor)
+
+        def first(inputs: list, fresh: list, node: Any) -> Any:
+            made = make(inputs, fresh, node)
+            fresh.append(made)
+            return made
+
+        return make if self._is_alone else first
 
     def _tensor(self, tensor: Any) -> Callable[[list, list, Any], Any]:
         if id(tensor) in self._inputs:

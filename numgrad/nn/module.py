@@ -24,6 +24,7 @@ __all__ = ["Module"]
 Self = TypeVar("Self", bound="Module")
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
+_CONSTANTS = (bool, int, float, str, type(None))
 _HOOKS = (*CALL_HOOKS, *CALL_FLAGS, *STATE_HOOKS)
 
 
@@ -70,15 +71,21 @@ class Module(HookedCall, StateDict):
 
     def __reached__(self) -> Holding:
         """What a compiled program that runs this module depends on."""
-        own = self.__dict__
-        held = [value for value in own.values() if isinstance(value, (Tensor, Module))]
-        state = []
-        for name, value in own.items():
-            if isinstance(value, OrderedDict):  # hooks
+        held: list[Any] = []
+        state: list[tuple] = []
+        for name, value in self.__dict__.items():
+            if isinstance(value, (Tensor, Module)):
+                held.append(value)
+                state.append((name, id(value)))
+            elif isinstance(value, OrderedDict):  # hooks
+                held += value.values()
                 state.append((name, *map(id, value.values())))
-            elif isinstance(value, (bool, int, float, str, tuple, type(None))):
-                state.append((name, value))
+            elif isinstance(value, _CONSTANTS) or (
+                type(value) is tuple and all(isinstance(item, _CONSTANTS) for item in value)
+            ):
+                state.append((name, type(value), value))
             elif name not in _REGISTRIES:
+                held.append(value)
                 state.append((name, id(value)))
         return Holding(held, tuple(state))
 

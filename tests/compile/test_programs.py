@@ -159,14 +159,21 @@ def one_by_one(kernel, known):
 
 
 def as_python(graph, arrays, recorded):
-    known = {id(c.kernel.function): c.kernel for c in recorded.calls if hasattr(c.kernel, "function")}
+    known = {
+        id(c.kernel.function): c.kernel for c in recorded.calls if hasattr(c.kernel, "function")
+    }
     scope = emit.namespace(graph)
     scope = {k: one_by_one(v, known) if isinstance(v, Fused) else v for k, v in scope.items()}
     exec(emit.source(graph), scope)
     return scope["program"](*arrays)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(
+    max_examples=2000,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
 @given(steps, st.lists(st.integers(0, 99), min_size=1, max_size=4), shapes)
 def test_random_programs(listed, kept, shape):
     function = program(listed, kept)
