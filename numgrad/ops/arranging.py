@@ -161,7 +161,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return scatter_view(input, whole, diagonal, (offset, a, b), "DiagEmbedBackward0")
 
 
-def diagflat(input: Tensor, offset: int = 0) -> Any:
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """A matrix with all elements of the input, in order, on a diagonal.
 
     >>> numgrad.diagflat(numgrad.tensor([[1, 2]]))
@@ -174,7 +174,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Any:
 # ------------------------------------------------------------------------ flips, rolls
 
 
-def flip(input: Tensor, *axes: Any, dims: Any = None) -> Any:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """The elements in reverse order along dimensions; a copy.
 
     >>> numgrad.flip(numgrad.tensor([[1, 2], [3, 4]]), (0, 1))
@@ -197,7 +197,7 @@ def _flip_backward(node: Any, grad: Any) -> Any:
     return flip(grad, node.context)
 
 
-def fliplr(input: Tensor) -> Any:
+def fliplr(input: Tensor) -> Tensor:
     """The columns in reverse order: `flip` of dimension 1.
 
     >>> numgrad.fliplr(numgrad.tensor([[1, 2]]))
@@ -208,7 +208,7 @@ def fliplr(input: Tensor) -> Any:
     return flip(input, (1,))
 
 
-def flipud(input: Tensor) -> Any:
+def flipud(input: Tensor) -> Tensor:
     """The rows in reverse order: `flip` of dimension 0.
 
     >>> numgrad.flipud(numgrad.tensor([1, 2]))

@@ -131,7 +131,7 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
-def fill(input: Tensor, value: Any) -> Any:
+def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor of the same shape, every element `value`.
 
     >>> numgrad.fill(numgrad.zeros(2), 7)

@@ -185,7 +185,7 @@ def _check_fits(array: np.ndarray, wanted: np.dtype) -> None:
             )
 
 
-def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
+def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tensor:
     """The data as a tensor, without a copy where that is possible.
 
     >>> numgrad.as_tensor([1., 2.])
@@ -238,7 +238,7 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return wrap(ndarray)
 
 
-def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Any:
+def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Tensor:
     """A 0-d tensor; a float by default.
 
     >>> numgrad.scalar_tensor(3)

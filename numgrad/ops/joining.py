@@ -207,7 +207,7 @@ def _stack_backward(node: Any, grad: Any) -> tuple:
     return tuple([None if t is None else select(grad, dim, k) for k, t in enumerate(node.edges)])
 
 
-def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Any:
+def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     """The tensor repeated along each dimension; more numbers than dimensions make new ones.
 
     >>> numgrad.tensor([1, 2]).repeat(2, 2)
@@ -244,7 +244,7 @@ def _repeat_backward(node: Any, grad: Any) -> Any:
     return reshape(sum(split, list(range(0, 2 * len(pairs), 2))) if pairs else split, shape)
 
 
-def tile(input: Tensor, *counts: Any, dims: Any = None) -> Any:
+def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """`repeat`, with 1 for leading dimensions that are not given.
 
     >>> numgrad.tile(numgrad.tensor([[1], [2]]), (2,))
@@ -324,7 +324,7 @@ def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
 row_stack = vstack
 
 
-def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Any:
+def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
     """Tensors behind one another: along dimension 2.
 
     >>> numgrad.dstack((numgrad.tensor([1, 2]), numgrad.tensor([3, 4]))).shape
@@ -411,7 +411,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([reshape(g, (-1,)) for g in grids], 1)
 
 
-def block_diag(*tensors: Tensor) -> Any:
+def block_diag(*tensors: Tensor) -> Tensor:
     """A matrix with the given matrices along its diagonal and zeros elsewhere.
 
     >>> numgrad.block_diag(numgrad.tensor([[1, 2]]), numgrad.tensor([[3]]))

@@ -75,7 +75,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
     return result if out is None else write_out(out, result)
 
 
-def argwhere(input: Tensor) -> Any:
+def argwhere(input: Tensor) -> Tensor:
     """The indices of the elements that are not zero, a row each.
 
     >>> numgrad.argwhere(numgrad.tensor([0, 3, 4]))

@@ -178,7 +178,7 @@ def randperm(
     return _made(data, stream_of(generator).permutation, device, requires_grad, out)
 
 
-def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
+def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Tensor:
     """`rand` with the shape and dtype of `input`.
 
     >>> numgrad.rand_like(numgrad.zeros(2, 3)).shape
@@ -187,7 +187,7 @@ def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> A
     return _like(input, dtype, "uniform", (), options)
 
 
-def randn_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Any:
+def randn_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Tensor:
     """`randn` with the shape and dtype of `input`.
 
     >>> numgrad.randn_like(numgrad.zeros(2, 3)).shape

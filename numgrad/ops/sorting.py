@@ -98,7 +98,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return wrap(np.ascontiguousarray(_order(data, axis, descending)))
 
 
-def msort(input: Tensor, *, out: Tensor | None = None) -> Any:
+def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements in order along dimension 0.
 
     >>> numgrad.msort(numgrad.tensor([3, 1, 2]))

@@ -75,7 +75,7 @@ def _try_view(data: Any, shape: tuple) -> Any:
         return None
 
 
-def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Any:
+def view(input: Tensor, *shape: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory with another shape; with a dtype, the same bytes read as that.
 
     >>> numgrad.arange(6).view(3, 2)
@@ -121,7 +121,7 @@ def _reshape_backward(node: Any, grad: Any) -> Any:
     return reshape(grad, node.context[0])
 
 
-def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Any:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The elements in another shape: a view where possible, else a copy.
 
     >>> numgrad.reshape(numgrad.arange(4), (2, 2))
@@ -170,7 +170,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, (*shape[:start], merged, *shape[end + 1 :]))
 
 
-def ravel(input: Tensor) -> Any:
+def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension.
 
     >>> numgrad.ravel(numgrad.tensor([[1, 2], [3, 4]]))
@@ -179,7 +179,7 @@ def ravel(input: Tensor) -> Any:
     return reshape(input, (-1,)) if input._data.ndim != 1 else input
 
 
-def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dimension `dim` split into dimensions of these sizes (one may be -1).
 
     >>> numgrad.unflatten(numgrad.arange(4), 0, (2, 2))
@@ -191,7 +191,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Any:
     return view(input, (*shape[:axis], *infer_shape(tuple(sizes), shape[axis]), *shape[axis + 1 :]))
 
 
-def permute(input: Tensor, *order: Any, dims: Any = None) -> Any:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """The dimensions in another order.
 
     >>> numgrad.zeros(2, 3, 4).permute(2, 0, 1).shape
@@ -240,7 +240,7 @@ def _transpose_backward(node: Any, grad: Any) -> Any:
 swapaxes = swapdims = transpose
 
 
-def t(input: Tensor) -> Any:
+def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a tensor of fewer dimensions as it is.
 
     >>> numgrad.t(numgrad.tensor([[1, 2]]))
@@ -261,7 +261,7 @@ def _t_backward(node: Any, grad: Any) -> Any:
     return t(grad)
 
 
-def T(input: Tensor) -> Any:
+def T(input: Tensor) -> Tensor:
     """All dimensions in reverse order.
 
     >>> numgrad.tensor([[1, 2], [3, 4]]).T
@@ -273,7 +273,7 @@ def T(input: Tensor) -> Any:
     return _view(input, data.T, "PermuteBackward0", permute, (order,), _permute_backward)
 
 
-def mT(input: Tensor) -> Any:
+def mT(input: Tensor) -> Tensor:
     """The last two dimensions exchanged.
 
     >>> numgrad.zeros(5, 2, 3).mT.shape
@@ -287,7 +287,7 @@ def mT(input: Tensor) -> Any:
     return transpose(input, -2, -1) if input._data.ndim else input
 
 
-def adjoint(input: Tensor) -> Any:
+def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged.
 
     >>> numgrad.adjoint(numgrad.zeros(2, 3)).shape
@@ -355,7 +355,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return _view(input, viewed, "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
 
 
-def expand(input: Tensor, *sizes: Any, size: Any = None) -> Any:
+def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
     """Dimensions of size 1 repeated to larger sizes without a copy; -1 keeps a size.
 
     >>> numgrad.tensor([[1], [2]]).expand(2, 3)
@@ -409,7 +409,7 @@ def _expand_backward(node: Any, grad: Any) -> Any:
     return sum_to(grad, node.context[0])
 
 
-def broadcast_to(input: Tensor, size: Any) -> Any:
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """`expand` under NumPy's name.
 
     >>> numgrad.broadcast_to(numgrad.tensor([1, 2]), (2, 2))
@@ -749,7 +749,7 @@ def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     return input if input._data.flags.c_contiguous else clone(input)
 
 
-def detach(input: Tensor) -> Any:
+def detach(input: Tensor) -> Tensor:
     """The same memory outside the graph.
 
     >>> numgrad.detach(numgrad.ones(2, requires_grad=True))
