@@ -115,6 +115,8 @@ class Backward:
                 grads = engine.run(
                     results, [wrap(seed) for seed in seeds], self.leaves, True, False, True
                 )
+        except Exception as error:  # it is raised where the backward is asked for
+            raise CompileError(f"the backward of a result fails: {error}") from error
         finally:
             for leaf, own in hooks:
                 leaf._hooks = own
