@@ -203,3 +203,50 @@ def test_random_programs(listed, kept, shape):
             np.testing.assert_allclose(array, value, 1e-6, 1e-6 * largest)
         for own, other in zip(given, expected_given, strict=True):
             np.testing.assert_allclose(own.detach().numpy(), other.detach().numpy(), 1e-6)
+
+
+def forward(listed, kept):
+    """The same steps, with the backward left to the caller."""
+
+    def function(a, b, leaf):
+        known = [a, b, leaf * 1]
+        for name, i, j, n in listed:
+            x = known[-1 - i % min(len(known), 6)]
+            made = STEPS[name](x, known[j % len(known)], n)
+            if made is not None and made.numel() <= MOST:
+                known.append(made)
+        return [known[k % len(known)].clone() for k in kept]
+
+    return function
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate],
+)
+@given(steps, st.lists(st.integers(0, 99), min_size=1, max_size=3), shapes)
+def test_random_forwards_with_an_eager_backward(listed, kept, shape):
+    function = forward(listed, kept)
+    compiled = ng.compile(function)
+
+    def whole(called, a, b, leaf):
+        inner = leaf * 2
+        results = called(a, b, inner)
+        grads = None
+        roots = [r for r in results if r.requires_grad]
+        if roots:
+            seeds = [ng.full(r.shape, 0.5) for r in roots]
+            grads = ng.autograd.grad(roots, leaf, seeds)[0]
+        return [r.detach() for r in results], grads
+
+    for k in range(3):
+        expected_given, found_given = arguments(shape, k), arguments(shape, k)
+        expected = attempt(lambda *g: whole(function, *g), expected_given)
+        found = attempt(lambda *g: whole(compiled, *g), found_given)
+        assert_same(found, expected, what=f"result {k}")
+        assert_same(found_given, expected_given, what=f"argument {k}")
+    allowed = (*EAGER, "sets the gradient of an argument", "the backward of a result")
+    assert compiled.reason is None or any(text in compiled.reason for text in allowed)
+    assert compiled.reason is not None or compiled.programs == 1 or isinstance(expected, str)
