@@ -154,6 +154,7 @@ class Entry:
                 storage.root = None  # the recorded run's own memory is not needed any more
         self._set_guards()
         self.fast: Callable = self._fast_path(call)
+        self._forget()
 
     # ------------------------------------------------------------------ after recording
 
@@ -198,6 +199,17 @@ class Entry:
                 raise CompileError("a gradient made inside has a graph of its own")
             else:
                 self.grads.append(Gradient(tensor, grad is None, recorder.value(new._data)))
+
+    def _forget(self) -> None:
+        """Let go of the arguments and the intermediate memory of the recorded run."""
+        self.results.tensors.clear()
+        graphs = [self.recorded, self.graph]
+        if self.backward is not None:
+            graphs += [self.backward.recorded, self.backward.graph]
+        for graph in graphs:
+            for storage in graph.storages:
+                if storage.kind in ("input", "temporary"):
+                    storage.root = None
 
     def _guard(self, tensor: Any, name: str, value: Any, same: bool = True) -> None:
         self.guards.append((id(tensor) + slot_offset(name), value, same))
@@ -564,6 +576,9 @@ class Results:
             return lambda *run: known
         array, requires_grad, freed = tensor._data, tensor._requires_grad, tensor._node
         output = None if self.backward is None else self.backward.position(tensor)
+        if freed is not None:  # one like it, without the tensors that the recorded run saved
+            freed = tape.Node(freed.name, freed.rule, ())
+            freed.saved = None
         value = self._recorder.value(array)
         storage = value.storage
         self.tensors.append(tensor)

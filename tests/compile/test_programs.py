@@ -169,7 +169,7 @@ def as_python(graph, arrays, recorded):
 
 
 @settings(
-    max_examples=2000,
+    max_examples=100,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=[Phase.generate],
