@@ -128,7 +128,7 @@ class Reach:
             if hasattr(value, "__wrapped__"):
                 self._visit_callable(value.__wrapped__)
             self._visit_class(type(value))
-        elif isinstance(getattr(value, "_function", None), Callable):  # compiled itself
+        elif callable(getattr(value, "_function", None)):  # compiled itself
             self._visit_callable(value._function)
 
     def _visit_class(self, cls: type, start: Collection[str] | None = None) -> None:
