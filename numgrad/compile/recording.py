@@ -64,7 +64,7 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
         return result, None
     try:
         entry = Entry(call, reach, before, options, recorder, result, backward, compiled._options)
-    except CompileError as error:
+    except (CompileError, ValueError) as error:  # ValueError: from the graph's verifier
         if compiled._options["fullgraph"]:
             raise
         compiled.give_up(str(error))
