@@ -149,6 +149,7 @@ class GeneratorState:
         self.set_state(saved)
 
     def _draw(self, kernel: Any, dtype: np.dtype, out: np.ndarray, *arguments: Any) -> None:
+        _check_host(out, kernel)
         if not out.flags.c_contiguous:
             raise ValueError(f"{kernel.name}: the array to fill must be C-contiguous")
         with self.lock:
@@ -226,6 +227,7 @@ class GeneratorState:
                 f"bernoulli_each: expected probabilities of shape {out.shape}, "
                 f"got {probabilities.shape}"
             )
+        _check_host(out, kernels.bernoulli_float32)
         probabilities = np.ascontiguousarray(probabilities)
         bad = np.zeros(1, np.int64)
         arguments = (probabilities, bad, 0.0, 1.0)
@@ -282,12 +284,18 @@ def check_weights(weights: np.ndarray) -> None:
     count = weights.shape[-1]
     if count == 0:
         _raise_no_weight()
+    _check_host(weights, kernels.multinomial)
     bad = np.zeros(2, np.int64)
     cpu.launch(
         checks.check_weights, weights.dtype, weights.size // count, (weights, bad), weights.size
     )
     cpu.check(bad, 0, _raise_weight)
     cpu.check(bad, 1, _raise_no_weight)
+
+
+def _check_host(array: Any, kernel: Any) -> None:
+    if type(array) is not np.ndarray:
+        raise NotImplementedError(f"the kernel {kernel.name} has no CUDA form yet")
 
 
 def _raise_weight() -> None:

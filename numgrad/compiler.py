@@ -44,7 +44,9 @@ def compile(
     `dynamic` is accepted: a program for another batch size takes no compilation, since kernels serve
     all shapes. Arrays of at least 4096 elements (`options={"fuse_from": 4096}`), or with
     `mode="max-autotune"` all, have their elementwise operations merged into new kernels, which takes
-    about half a second each when first met. `options={"passes": ("remove_dead",)}` names the passes
+    about half a second each when first met; a merged loop may round once where two loops round twice
+    (a multiplication and an addition become one instruction), and all else gives eager mode's bits.
+    `options={"passes": ("remove_dead",)}` names the passes
     to run, which are all by default.
 
     The result has `graph`, `recorded_graph`, `source`, `programs`, `reason` to look at.

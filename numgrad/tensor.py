@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from . import device as devices
 from . import ops
 from ._printing import tensor_str
 from .autograd import backward as _backward
@@ -390,15 +391,11 @@ class Tensor(Variable):
     def storage_offset(self) -> int:
         """Elements between the start of the memory and this tensor's first."""
         data = self._data
-        root = data
-        while isinstance(root.base, np.ndarray):
-            root = root.base
-        start = root.__array_interface__["data"][0]
-        return (data.__array_interface__["data"][0] - start) // data.itemsize
+        return (devices.address(data) - devices.address(devices.root(data))) // data.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element."""
-        return self._data.__array_interface__["data"][0]
+        return devices.address(self._data)
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in memory in the order of the last dimension first."""
@@ -1139,15 +1136,21 @@ class Tensor(Variable):
 
     def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """A tensor of the data with this one's dtype."""
-        return ops.tensor(data, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.tensor(
+            data, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad
+        )
 
     def new_empty(self, *size: Any, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """An uninitialised tensor with this one's dtype."""
-        return ops.empty(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.empty(
+            *size, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad
+        )
 
     def new_zeros(self, *size: Any, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """Zeros with this one's dtype."""
-        return ops.zeros(*size, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return ops.zeros(
+            *size, dtype=dtype or self.dtype, device=self.device, requires_grad=requires_grad
+        )
 
     def new_ones(self, *size: Any, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """Ones with this one's dtype."""

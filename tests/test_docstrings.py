@@ -11,7 +11,13 @@ import pytest
 import numgrad as ng
 
 #: Modules whose import needs an optional package or starts a program.
-APART = ("numgrad.__main__", "numgrad.bench", "numgrad.demo")
+APART = (
+    "numgrad.__main__",
+    "numgrad.bench",
+    "numgrad.demo",
+    "numgrad.device._driver",
+    "numgrad.kernels.cuda.intrinsics",
+)
 
 
 def modules():

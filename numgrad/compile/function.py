@@ -148,6 +148,8 @@ class CompiledFunction:
         call = self._track_changed(call)
         result, entry = record(self, call)
         if entry is not None:
+            for other in self._entries:
+                other.park()
             kept = [entry]
             for other in self._entries:
                 if other.doubted is None:

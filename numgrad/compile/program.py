@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tape import Variable
+from ..device import cpu
 from ..kernels import _program as native
-from ..kernels._launch import PARALLEL_WORK
+from ..kernels._elementwise import Elementwise, Fused
+from ..kernels._launch import PARALLEL_WORK, launcher
 from ..kernels._native import ARRAY_DATA, FLOAT_VALUE
 from ..kernels._program import runner
 from .graph import Call, Graph, Storage, Value
@@ -28,7 +30,7 @@ class Program:
     """The native form of a graph: `run(address, arrays)` on the arrays of inputs, then results.
 
     The storages in `fresh` are the results', allocated for every run; those in `moving` are given
-    their memory by `move`; all other temporaries share an arena.
+    their memory by `move`; all other temporaries share an arena and what is free of the latter.
     """
 
     def __init__(
@@ -49,6 +51,8 @@ class Program:
         self._moving = {id(storage) for storage in moving}
         self._patches: list[int] = []
         self._moved: dict[int, list[tuple[int, int]]] = {}
+        #: Temporaries that lie in a moving storage, and where in it.
+        self._inside: dict[int, tuple[Storage, int]] = {}
         self.arena = self._lay_out(graph)
         calls: list[int] = []
         for call in graph.calls:
@@ -64,7 +68,9 @@ class Program:
             table = np.array(words or [0], np.int64)
             self.kept.append(table)
             header[place], header[place + 1] = count, table.ctypes.data
-        header[native.POOL : native.POOL + 3] = runner.pool()
+        if any(pieces > 1 for pieces in calls[3 :: native.CALL]):
+            launcher.pool()
+        header[native.POOL] = launcher.context
         self.header = header
         self.address = header.ctypes.data
         self.run = runner.run
@@ -72,41 +78,52 @@ class Program:
     # ------------------------------------------------------------------ memory
 
     def _lay_out(self, graph: Graph) -> np.ndarray:
-        """One block for all temporaries; those that are never alive at once share bytes."""
+        """One block for all temporaries; those that are never alive at once share bytes, and lie
+        where they can in the memory of a large result that is not written until they are dead."""
         first: dict[int, int] = {}
         last: dict[int, int] = {}
         storages: dict[int, Storage] = {}
         for position, call in enumerate(graph.calls):
             checked = [value for check in call.checks for value in check.values]
             for value in (*call.values, *checked):
-                storage = value.storage
-                elsewhere = id(storage) in self._regions or id(storage) in self._moving
-                if storage.kind == "temporary" and not elsewhere:
-                    storages[id(storage)] = storage
-                    first.setdefault(id(storage), position)
-                    last[id(storage)] = position
+                if value.storage.kind == "temporary" and id(value.storage) not in self._regions:
+                    storages[id(value.storage)] = value.storage
+                    first.setdefault(id(value.storage), position)
+                    last[id(value.storage)] = position
         for value in graph.results:
             if id(value.storage) in storages:
                 last[id(value.storage)] = len(graph.calls)
-        # The largest first, each at the lowest place that is free for its whole life.
-        placed: list[tuple[int, int, int, int]] = []  # offset, end, first, last
+        moving = [storages.pop(key) for key in self._moving if key in storages]
+        heads = _in_place(graph, storages, first, last)
+        # Each block: bytes, and what is placed in it so far: offset, end, first, last.
+        placed: dict[int, list[tuple[int, int, int, int]]] = {id(s): [] for s in moving}
+        blocks = [s for s in moving if s.nbytes >= cpu.LARGE]  # smaller ones may not be aligned
+        arena: list[tuple[int, int, int, int]] = []
         offsets: dict[int, int] = {}
-        total = 0
-        for key in sorted(storages, key=lambda k: (-storages[k].nbytes, first[k])):
+        # The largest first, each at the lowest place that is free for its whole life.
+        for key in sorted(heads, key=lambda k: (-storages[k].nbytes, first[k])):
             size = -(-max(storages[key].nbytes, 1) // ALIGN) * ALIGN
-            offset = 0
-            for start, end, born, dies in sorted(placed):
-                if born <= last[key] and first[key] <= dies and start < offset + size:
-                    offset = max(offset, end)
-            offsets[key] = offset
-            placed.append((offset, offset + size, first[key], last[key]))
-            total = max(total, offset + size)
-        arena = np.zeros(total + ALIGN, np.uint8)
-        start = -(-arena.ctypes.data // ALIGN) * ALIGN
-        for key, offset in offsets.items():
-            self._places[key] = start + offset
-        self.temporary_bytes = total
-        return arena
+            life = first[key], last[key]
+            for block in blocks:
+                rows = placed[id(block)]
+                offset = _free_offset(rows, size, *life)
+                if life[1] < first[id(block)] and offset + size <= block.nbytes:
+                    self._inside[key] = block, offset
+                    break
+            else:
+                rows = arena
+                offset = offsets[key] = _free_offset(rows, size, *life)
+            rows.append((offset, offset + size, *life))
+        self.temporary_bytes = max((end for _, end, _, _ in arena), default=0)
+        memory = np.zeros(self.temporary_bytes + ALIGN, np.uint8)
+        start = -(-memory.ctypes.data // ALIGN) * ALIGN
+        for head, members in heads.items():
+            for key in members:
+                if head in self._inside:
+                    self._inside[key] = self._inside[head]
+                else:
+                    self._places[key] = start + offsets[head]
+        return memory
 
     def _place(self, storage: Storage) -> int:
         """The address of a storage that stays where it is."""
@@ -140,7 +157,10 @@ class Program:
     def _point(self, place: int, storage: Storage, offset: int) -> None:
         """Have the word at `place` hold the address `offset` bytes into a storage."""
         region = self._regions.get(id(storage))
-        if id(storage) in self._moving:
+        if id(storage) in self._inside:
+            block, start = self._inside[id(storage)]
+            self._moved.setdefault(id(block), []).append((place, start + offset))
+        elif id(storage) in self._moving:
             self._moved.setdefault(id(storage), []).append((place, offset))
         elif region is None:
             ctypes.c_int64.from_address(place).value = self._place(storage) + offset
@@ -235,6 +255,51 @@ class Program:
                 check.function(
                     *[self.array(a) if isinstance(a, Value) else a for a in check.arguments]
                 )
+
+
+def _free_offset(rows: list[tuple[int, int, int, int]], size: int, first: int, last: int) -> int:
+    """The lowest offset at which `size` bytes are free from call `first` to call `last`."""
+    offset = 0
+    for start, end, born, dies in sorted(rows):
+        if born <= last and first <= dies and start < offset + size:
+            offset = max(offset, end)
+    return offset
+
+
+def _in_place(
+    graph: Graph, storages: dict[int, Storage], first: dict[int, int], last: dict[int, int]
+) -> dict[int, list[int]]:
+    """Groups of storages that can be one: an elementwise loop may write over an input that is not
+    read again. By the key of their first; `first` and `last` become the group's."""
+    groups = {key: [key] for key in storages}
+    head = {key: key for key in storages}
+    for position, call in enumerate(graph.calls):
+        if type(call.kernel) not in (Elementwise, Fused):
+            continue
+        for out in call.writes:
+            for value in call.reads:
+                mine, its = id(out.storage), id(value.storage)
+                if mine == its or mine not in groups or its not in storages:
+                    continue
+                everywhere = [v for v in call.reads if v.storage is value.storage]
+                if any(v.key != value.key for v in everywhere):
+                    continue  # read in another order too
+                if (
+                    first[mine] == position == last[head[its]]
+                    and out.shape == value.shape
+                    and all(
+                        v.is_dense() and v.size * v.dtype.itemsize == v.storage.nbytes
+                        for v in (out, value)
+                    )
+                    and out.storage.nbytes == value.storage.nbytes
+                ):
+                    into = head[its]
+                    last[into] = last[mine]
+                    for key in groups.pop(mine):
+                        head[key] = into
+                        groups[into].append(key)
+                    break
+    return groups
 
 
 def slot_offset(name: str) -> int:

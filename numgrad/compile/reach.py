@@ -26,6 +26,14 @@ from ..ops.generator import default_generator
 
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype)
 
+#: Where code uses one of these names, it may look at any attribute of an object.
+_INDIRECT = {
+    "__dict__", "__getattribute__", "asdict", "astuple", "attrgetter", "copy", "deepcopy", "dir",
+    "eval", "exec", "getattr", "getmembers", "methodcaller", "replace", "vars",
+}  # fmt: skip
+#: Parts of numgrad that only use it, as a user's program does.
+TOOLS = ("bench", "_demo")
+
 
 class Reach:
     """Everything that a call of `function` may read besides its arguments."""
@@ -42,9 +50,14 @@ class Reach:
         self.numbers: dict[Place, str] = {}  # place: expression
         self._tracked = tracked
         self._seen: set[int] = set()
-        self._classes: set[tuple[type, bool]] = set()
+        #: Classes of what was visited: names looked at in any case, and those looked at so far.
+        self._classes: dict[type, tuple[Collection[str], set[Any]]] = {}
+        #: Objects whose attributes matter: how they are reached, the names looked at so far.
+        self._objects: list[tuple[Any, str | None, set[str]]] = []
+        self._named: set[str] = set()  # the names, and strings, in all code that was visited
         self._visit(default_generator, None)
         self._visit_callable(function)
+        self._visit_attributes()
 
     def snapshots(self) -> list[tuple]:
         """The state of all modules and optimizers, and the tensors' hooks, to be compared with a later one."""
@@ -57,8 +70,9 @@ class Reach:
         return [d for holder in self.holders for d in holder.__reached__().options]
 
     def add(self, value: Any) -> None:
-        """Visit an object whose place needs no guard: an argument, or held by a holder."""
-        self._visit(value, None)
+        """Visit an argument."""
+        self._visit_held(value)
+        self._visit_attributes()
 
     # ------------------------------------------------------------------ the walk
 
@@ -101,7 +115,7 @@ class Reach:
             self.holders.append(value)
             for held in value.__reached__().objects:
                 self._visit_held(held)
-            self._visit_class(type(value), ("forward", "__call__"))
+            self._classes.setdefault(type(value), (("forward",), set()))
         elif isinstance(value, (tuple, list)):
             if access is not None:
                 self.guards.append(f"len({access}) == {len(value)}")
@@ -123,34 +137,61 @@ class Reach:
         elif isinstance(value, (types.FunctionType, types.MethodType, functools.partial)):
             self._visit_callable(value)
         elif not _is_own(type(value)):
-            if hasattr(value, "__dict__"):
-                self._visit(vars(value), None if access is None else f"{access}.__dict__")
+            if isinstance(getattr(value, "__dict__", None), dict):
+                self._objects.append((value, access, set()))
             if hasattr(value, "__wrapped__"):
                 self._visit_callable(value.__wrapped__)
-            self._visit_class(type(value))
+            self._classes.setdefault(type(value), ((), set()))
         elif callable(getattr(value, "_function", None)):  # compiled itself
             self._visit_callable(value._function)
 
-    def _visit_class(self, cls: type, start: Collection[str] | None = None) -> None:
-        """Visit methods: those that `start` names and those that they name, or all."""
+    def _visit_attributes(self) -> None:
+        """Visit what objects hold under the names that the code uses, until none is left."""
+        found = True
+        while found:
+            found = False
+            for cls, (start, names) in list(self._classes.items()):
+                found = self._visit_members(cls, start, names) or found
+            for value, access, seen in list(self._objects):
+                attributes = vars(value)
+                every = not self._named.isdisjoint(_INDIRECT)
+                for name in [*attributes] if every else sorted(self._named):
+                    if name in seen:
+                        continue
+                    seen.add(name)
+                    inner = None if access is None else f"{access}.__dict__"
+                    if name in attributes:
+                        found = True
+                        if inner is not None:
+                            self.guards.append(f"{name!r} in {inner}")
+                            inner = f"{inner}[{name!r}]"
+                        self._visit(attributes[name], inner, Place(attributes, name))
+                    elif inner is not None and hasattr(type(value), name):
+                        self.guards.append(f"{name!r} not in {inner}")
+
+    def _visit_members(self, cls: type, start: Collection[str], seen: set[Any]) -> bool:
+        """Visit what a class holds under the names that `start` or the code names; whether there
+        was any."""
+        found = False
         for owner in cls.__mro__:
-            if owner is object or _is_own(owner) or (owner, start is None) in self._classes:
+            if owner is object or _is_own(owner):
                 continue
-            self._classes.add((owner, start is None))
-            names = set(vars(owner)) - {"__init__", "__new__"} if start is None else set(start)
-            seen: set[str] = set()
-            while names - seen:
-                name = (names - seen).pop()
-                seen.add(name)
-                if name not in vars(owner):
+            for name, member in list(vars(owner).items()):
+                special = name.startswith("__") and name not in ("__init__", "__new__")
+                key = (owner, name) if "super" in self._named else name
+                if key in seen or not (name in self._named or name in start or special):
                     continue
-                member = vars(owner)[name]
-                member = getattr(member, "__func__", getattr(member, "fget", member))
-                if isinstance(member, types.FunctionType):
-                    self._visit_callable(member)
-                    names |= _names(member.__code__)
-                elif isinstance(member, (*CONSTANTS, Variable)) and not name.startswith("__"):
-                    self._visit(member, f"{self._name(owner)}.{name}")
+                seen.add(key)
+                function = getattr(member, "__func__", getattr(member, "fget", member))
+                if isinstance(function, types.FunctionType):
+                    found = True
+                    known = self._name(vars(owner))
+                    self.guards.append(f"{known}.get({name!r}) is {self._name(member)}")
+                    self._visit_callable(function)
+                elif isinstance(function, (*CONSTANTS, Variable)) and not special:
+                    found = True
+                    self._visit(function, f"{self._name(owner)}.{name}")
+        return found
 
     def _visit_callable(self, function: Any) -> None:
         if isinstance(function, functools.partial):
@@ -172,6 +213,7 @@ class Reach:
             return
         self._seen.add(id(code))
         self.kept.append(code)
+        self._named |= _names(code, strings=True)
         for cell in function.__closure__ or ():
             try:
                 value = cell.cell_contents
@@ -224,15 +266,18 @@ class Place:
             self.container.cell_contents = value
 
 
-def _names(code: types.CodeType) -> set[str]:
-    """The names that a function's code, and the functions inside it, look up."""
+def _names(code: types.CodeType, strings: bool = False) -> set[str]:
+    """The names that a function's code, and the functions inside it, look up; and its strings."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            names |= _names(constant)
+            names |= _names(constant, strings)
+        elif strings and isinstance(constant, str):
+            names.add(constant)
     return names
 
 
 def _is_own(value: Any) -> bool:
-    """Whether a function or class is numgrad's: what it refers to does not change."""
-    return str(getattr(value, "__module__", "")).split(".")[0] == "numgrad"
+    """Whether a function or class is the library's: what it refers to does not change."""
+    module = str(getattr(value, "__module__", "")).split(".")
+    return module[0] == "numgrad" and not (len(module) > 1 and module[1] in TOOLS)

@@ -7,6 +7,7 @@ versions up. These are found by comparing what was there before with what is the
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ from .joint import Backward, live_tensors, watched
 from .number import Number, Options
 from .passes import optimize
 from .program import Program, slot_offset
-from .reach import Reach
+from .reach import CONSTANTS, Reach
 from .recorder import CompileError, Recorder, listening, owner
 
 _DATA, _GRAD, _REQUIRES = "_data", "_grad", "_requires_grad"
@@ -41,7 +42,7 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
     args, kwargs = call.args, call.kwargs
     if call.numbers:
         args, kwargs = call.replaced(options.arguments)
-    arrays = [tensor._data for tensor in call.tensors]
+    arrays = [t._data for t in call.tensors] + [t._grad._data for t in before.graded]
     recorder = Recorder(arrays, before.lasting, compiled._options["fullgraph"])
     try:
         with listening(recorder), watched([*before.tensors.values()], recorder):
@@ -69,6 +70,7 @@ def record(compiled: CompiledFunction, call: Arguments) -> tuple[Any, Entry | No
             raise
         compiled.give_up(str(error))
         return result, None
+    cpu.empty_cache()  # what the run needed, its program does not
     return result, entry
 
 
@@ -91,6 +93,16 @@ class Before:
         self.prepare = {id(h.memory): h.prepare for h in held if h.prepare is not None}
         #: Ids of the arrays that own memory known to live on.
         self.lasting = {id(owner(array)) for array in arrays}
+        #: Tensors whose gradients a program takes as further arguments: those on other memory than
+        #: everything else. They can be new ones in every call.
+        self.graded: list[Variable] = []
+        owners = [id(owner(array)) for array in (*arrays, *[t._data for t in call.tensors])]
+        given = {id(tensor) for tensor in call.tensors}
+        for key, (_, grad, _, _) in self.state.items():
+            if grad is not None and key not in given and grad._node is None:
+                if owners.count(id(owner(grad._data))) == 1:
+                    self.graded.append(self.tensors[key])
+        self.lasting -= {id(owner(t._grad._data)) for t in self.graded}
 
 
 class Entry:
@@ -129,6 +141,9 @@ class Entry:
         self.cleared: list[Variable] = []
         self.grads: list[Gradient] = []
         self.backward = backward
+        #: Tensors whose gradients are further arguments.
+        self.graded: list[Variable] = []
+        self._drop_unused(before, recorder)
         self.results = Results(result, call.tensors, before.tensors, recorder, backward)
         self._compare(before, call, recorder)
         if backward is None:
@@ -146,7 +161,7 @@ class Entry:
         for grad in self.grads:
             if grad.value.storage in self.results.storages:
                 raise CompileError("a gradient made inside is also returned")
-            grad.renew(self.program)
+            grad.adopt(self.program)
         roots = {id(storage.root) for storage in self.graph.storages}
         self.prepare = [f for root, f in before.prepare.items() if root in roots]
         for storage in self.recorded.storages:
@@ -157,6 +172,19 @@ class Entry:
         self._forget()
 
     # ------------------------------------------------------------------ after recording
+
+    def _drop_unused(self, before: Before, recorder: Recorder) -> None:
+        """Leave out the gradients that the recorded run did not look at."""
+        count = len(before.arguments)
+        used = {id(value.storage) for call in recorder.calls for value in call.values}
+        rest = list(zip(before.graded, recorder.inputs[count:], strict=True))
+        del recorder.inputs[count:]
+        for tensor, value in rest:
+            if id(value.storage) in used:
+                self.graded.append(tensor)
+                recorder.inputs.append(value)
+        if self.graded and self.backward is not None:
+            raise CompileError("the function reads gradients and returns what can be differentiated")
 
     def _compare(self, before: Before, call: Arguments, recorder: Recorder) -> None:
         """Find what the run did to the tensors that were there before."""
@@ -186,7 +214,9 @@ class Entry:
                 self.bumped.append((tensor._counter, delta))
             new = tensor._grad
             if new is grad or new is None:
-                if read:
+                if any(tensor is graded for graded in self.graded):
+                    pass  # whatever it is by then
+                elif read:
                     self._guard(tensor, _GRAD, grad)
                     self._guard(grad, _DATA, grad._data)
                 else:
@@ -246,6 +276,14 @@ class Entry:
                 "a tensor made inside outlives the call at a place that compile does not know, or "
                 "the function writes to one there: return it, or make it a module's buffer"
             )
+
+    def park(self) -> None:
+        """Let go of the gradients' memory until the next run: another program leaves them now."""
+        if self.grads:
+            for grad in self.grads:
+                grad.own = None
+            # What holds no gradient tensor at all: `run` has to come first.
+            self.program.set_guards([(id(self.grads[0].tensor) + slot_offset(_GRAD), 0, True)])
 
     def _set_guards(self) -> None:
         words = [(address, id(value), same) for address, value, same in self.guards]
@@ -308,8 +346,11 @@ class Entry:
         for prepare in self.prepare:
             prepare()
         tensors = call.tensors
+        grads = [tensor._grad for tensor in self.graded]
+        if any(grad is None for grad in grads):
+            return MISS
         fresh = self.results.allocate()
-        arrays = (*[tensor._data for tensor in tensors], *fresh)
+        arrays = (*[t._data for t in tensors], *[grad._data for grad in grads], *fresh)
         status = self.program.run(self.program.address, arrays)
         if status:
             return self.stopped(status)
@@ -320,6 +361,8 @@ class Entry:
         """The program did not run, or a check in it failed."""
         if status < 0:
             return MISS
+        for grad in self.grads:  # their memory may have served for other things by now
+            grad.tensor._grad = None
         self.program.raise_check(status - 1)
         raise AssertionError("a failed check has to raise")
 
@@ -411,7 +454,12 @@ class Entry:
         lines += [f"    {name(prepare)}()" for prepare in self.prepare]
         allocators = self.results._allocators
         lines += [f"    f{k} = {name(make)}()" for k, make in enumerate(allocators)]
-        arrays = [f"a{k}._data" for k in tensors] + [f"f{k}" for k in range(len(allocators))]
+        arrays = [f"a{k}._data" for k in tensors]
+        if self.graded:
+            grads = "".join(f"{name(tensor)}._grad._data, " for tensor in self.graded)
+            lines += [f"    try: grads = ({grads})", "    except AttributeError: return MISS"]
+            arrays.append("*grads")
+        arrays += [f"f{k}" for k in range(len(allocators))]
         lines.append(f"    status = run(address, ({''.join(f'{a}, ' for a in arrays)}))")
         lines.append("    if status: return stopped(status)")
         for counter, by in self.bumped:
@@ -442,10 +490,25 @@ class Entry:
                 return f"an argument or grad mode was {was}, is {now}"
         for guard in self.reach.guards:
             if not _function(f"lambda: {guard}", self.reach.scope)():
-                return f"something that the function refers to has changed: not {guard}"
+                return f"it refers to something that has changed; no longer: {self._readable(guard)}"
         if self.reach.snapshots() != self.snapshots:
             return "a module or an optimizer has changed"
         return "the shape, dtype or strides of an argument, or a parameter's gradient, is another"
+
+
+    def _readable(self, guard: str) -> str:
+        """A guard with what its names stand for."""
+
+        def shown(match: re.Match) -> str:
+            value = self.reach.scope[match.group()]
+            if isinstance(value, (*CONSTANTS, tuple, frozenset)):
+                return repr(value)[:60]
+            name = getattr(value, "__name__", None)
+            if isinstance(value, dict):
+                name = value.get("__name__", "globals") if "__name__" in value else "dict"
+            return name if isinstance(name, str) else f"<{type(value).__name__}>"
+
+        return re.sub(r"\bo\d+\b", shown, guard.split(" and type(")[0])
 
 
 class Gradient:
@@ -461,15 +524,17 @@ class Gradient:
         self.own: Any = None
 
     def renew(self, program: Program) -> None:
-        """Another tensor, on other memory, for the program to fill; keeps the last content."""
+        """Another tensor, on other memory, for the program to fill."""
         value = self.value
-        array = np.empty(value.shape, value.dtype)
+        array = cpu.empty(value.shape, value.dtype)
         program.move(value.storage, array, value)
-        first = self.own is None
         self.own = wrap(array)
-        if first:
-            array[...] = self.tensor._grad._data
-            self.tensor._grad = self.own
+
+    def adopt(self, program: Program) -> None:
+        """Put a tensor for the program to fill in the place of the gradient that is there."""
+        self.renew(program)
+        self.own._data[...] = self.tensor._grad._data
+        self.tensor._grad = self.own
 
     def guards(self) -> list[tuple[int, int, bool]]:
         """Words in memory: the gradient is in its place and has no other holder."""
@@ -483,6 +548,8 @@ class Gradient:
         tensor = self.tensor
         if (tensor._grad is None) != self.from_none:
             return False
+        if self.own is None:
+            self.renew(program)
         # getrefcount's own argument beside those above.
         held = sys.getrefcount(self.own) - (1 if tensor._grad is not self.own else 2)
         if held > 1 or sys.getrefcount(self.own._data) > 2:
@@ -585,7 +652,7 @@ class Results:
         self.values.append(value)
         kind = type(tensor)
         if storage.kind == "input":
-            raise CompileError("the function returns a view of an argument")
+            raise CompileError("the function returns a view of an argument, or an old gradient")
         if storage.kind != "temporary":
             shared = id(storage.root) in self._recorder.lasting
             kept = array if shared else array.copy()

@@ -9,9 +9,9 @@ page, at the first touch of each, which takes longer than most kernels need to f
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +27,7 @@ LARGE, HUGE = 1 << 18, 1 << 22
 KEPT = min(1 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8)
 
 _numpy_empty = np.empty
+_byte = np.dtype(np.uint8)
 
 
 def empty(shape: Any, dtype: Any) -> np.ndarray:
@@ -41,41 +42,51 @@ class _Block(np.ndarray):
 
     def __del__(self) -> None:
         # Not for a view of a block, nor while the interpreter ends.
-        if _pool is not None and type(self.base) is mmap.mmap:
-            _pool.put(self.base)
+        memory = self.base
+        if type(memory) is mmap.mmap and _pool is not None:
+            _pool.put(memory)
 
 
 class _Pool:
-    """Free blocks by size, the sizes least recently used first."""
+    """Free blocks by size, the sizes that have been free the longest first."""
 
     def __init__(self) -> None:
-        self.free: OrderedDict[int, list[mmap.mmap]] = OrderedDict()
+        self.free: dict[int, list[mmap.mmap]] = {}
         self.kept = 0
+        #: The size of the block for an array of so many bytes.
+        self.sizes: dict[int, int] = {}
 
-    def take(self, shape: tuple, dtype: np.dtype, size: int) -> np.ndarray:
-        step = max(1 << (size.bit_length() - 4), mmap.PAGESIZE)  # at most an eighth is wasted
-        size = -(-size // step) * step
+    def take(self, shape: tuple, dtype: np.dtype, nbytes: int) -> np.ndarray:
         try:
+            size = self.sizes[nbytes]
             memory = self.free[size].pop()
             self.kept -= size
-            self.free.move_to_end(size)
         except (KeyError, IndexError):
+            size = self._size(nbytes)
             memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             if size >= HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
                 memory.madvise(mmap.MADV_HUGEPAGE)
-        return np.ndarray(shape, dtype, _Block(size, np.uint8, memory))
+        return np.ndarray(shape, dtype, _Block(size, _byte, memory))
+
+    def _size(self, nbytes: int) -> int:
+        step = max(1 << (nbytes.bit_length() - 4), mmap.PAGESIZE)  # at most an eighth is wasted
+        if len(self.sizes) >= 4096:
+            self.sizes.clear()
+        size = self.sizes[nbytes] = -(-nbytes // step) * step
+        return size
 
     def put(self, memory: mmap.mmap) -> None:
         size = len(memory)
-        if size > KEPT:
-            return
-        self.free.setdefault(size, []).append(memory)
         self.kept += size
-        while self.kept > KEPT:
+        try:
+            self.free[size].append(memory)
+        except KeyError:
+            self.free.setdefault(size, []).append(memory)
+        while self.kept > KEPT:  # a size in use comes back, behind the others
             try:
-                size, blocks = self.free.popitem(last=False)
-                self.kept -= size * len(blocks)
-            except KeyError:  # another thread was faster
+                size = next(iter(self.free))
+                self.kept -= size * len(self.free.pop(size))
+            except (KeyError, StopIteration, RuntimeError):  # another thread was faster
                 self.kept = 0
 
     def clear(self) -> None:
@@ -84,11 +95,15 @@ class _Pool:
 
 
 _pool = _Pool()
+#: NumPy's small arrays and those of a recording are the C library's; GNU's keeps free ones too.
+_malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def empty_cache() -> None:
-    """Give the free blocks that are kept for the next allocation back to the system."""
+    """Give free memory that is kept for the next allocation back to the system."""
     _pool.clear()
+    if _malloc_trim is not None:
+        _malloc_trim(0)
 
 
 def run(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:

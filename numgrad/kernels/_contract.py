@@ -52,6 +52,7 @@ from ._native import (
     ARRAY_SHAPE,
     FLOAT_VALUE,
 )
+from .cuda import THREADS, Twin
 
 #: LLVM's fast-math flags without `nnan` and `ninf`: NaN and infinity behave as in PyTorch.
 FASTMATH = {"reassoc", "nsz", "arcp", "contract", "afn"}
@@ -367,6 +368,9 @@ class Kernel:
     specialisation, `kernel.compile(dtype)` makes it.
     """
 
+    #: The work of one item where a launch does not say.
+    cost = 1
+
     def __init__(self, function: Callable, items: Callable[..., int] | None = None) -> None:
         self.py_func = function
         self.name = function.__name__
@@ -391,6 +395,25 @@ class Kernel:
                 )
             self.specs.append(parameter.annotation)
         self.parameters = [p.name for p in parameters[2:]]
+        #: The CUDA form, where it has one.
+        self.twin: Twin | None = None
+
+    def on_cuda(
+        self,
+        *,
+        each: str = "thread",
+        threads: int = THREADS,
+        items: Callable[..., int] | None = None,
+    ) -> Callable[[Callable], Twin]:
+        """Declare the CUDA form of the kernel: see `cuda/__init__.py`."""
+
+        def declare(function: Callable) -> Twin:
+            self.twin = Twin(
+                function, self.name, self.parameters, self.specs, each, threads, items
+            )
+            return self.twin
+
+        return declare
 
     def __fingerprint__(self) -> tuple:
         return (self.py_func,)

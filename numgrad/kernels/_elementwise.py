@@ -198,8 +198,10 @@ class Elementwise:
     for the input `name`; its own inputs are named `grad`, inputs of this function, or `out`.
     """
 
-    def __init__(self, function: ScalarFunction, result: Any = None) -> None:
+    def __init__(self, function: ScalarFunction, result: Any = None, cost: int = 1) -> None:
         self.function = function
+        #: The work of one element, against one of `exp`: dearer functions go parallel sooner.
+        self.cost = cost
         self.name = function.name
         self.__name__ = function.name
         self.__doc__ = function.__doc__
@@ -216,6 +218,13 @@ class Elementwise:
     def __fingerprint__(self) -> tuple:
         return (self.function, *self.dtypes)
 
+    @functools.cached_property
+    def twin(self) -> Any:
+        """The CUDA form, from the same scalar function."""
+        from .cuda.elementwise import ElementwiseTwin
+
+        return ElementwiseTwin(self)
+
     def __repr__(self) -> str:
         return f"<elementwise kernel {self.name}({', '.join(self.inputs)})>"
 
@@ -226,7 +235,7 @@ class Elementwise:
             scalar = function if isinstance(function, ScalarFunction) else scalar_function(function)
             if scalar.name in ("_", "<lambda>"):
                 scalar.name = f"{self.name}_backward" + (f"_{names[0]}" if names else "")
-            derivative = Elementwise(scalar)
+            derivative = Elementwise(scalar, cost=self.cost)
             known = {"grad", "out", *self.inputs}
             if not set(derivative.inputs) <= known:
                 raise TypeError(f"{scalar.name}: parameters must be among {sorted(known)}")
@@ -281,13 +290,14 @@ class Elementwise:
                 f"        elif layout{k} == STRIDED:",
                 f"            move(x{k}, x{count}, start, count, address_of(buffer{k}), itemsize_of(buffer{k}), 0)",
             ]
-        arguments = ", ".join(f"get(p{k}, i)" for k in numbers)
+        # In place, output and input are one array; element by element that is as if they lay apart.
+        arguments = ", ".join(f"get_apart(p{k}, i, {k}, {count + 1})" for k in numbers)
         lines += [
             f"        target = buffer{count}",
             f"        if layout{count} == DENSE:",
             f"            target = pointer_at(data{count}, start)",
             "        for i in range(count):",
-            f"            put(target, i, function({arguments}))",
+            f"            put_apart(target, i, function({arguments}), {count}, {count + 1})",
             f"        if layout{count} != DENSE:",
             f"            move(x{count}, x{count}, start, count, address_of(target), itemsize_of(target), 1)",
         ]
@@ -337,16 +347,23 @@ class Elementwise:
                     f"{self.name}: {name} of shape {value.shape} does not broadcast to "
                     f"the output's shape {out.shape}"
                 )
+            same = value.shape == out.shape and value.strides == out.strides
+            if np.shares_memory(value, out) and not (same and _start(value) == _start(out)):
+                raise ValueError(f"{self.name}: {name} and out overlap without being the same array")
         if not out.flags.writeable:
             raise ValueError(f"{self.name}: out is read-only")
         if dtype is None:
             dtype = np.dtype(np.float32)
         address = self.addresses.get(dtype) or self.compile(dtype)
-        n = out.size
-        if n < PARALLEL_WORK:
+        n, work = out.size, out.size * self.cost
+        if work < PARALLEL_WORK:
             launcher.serial(address, n, arrays)
         else:
-            launcher.parallel(address, n, n, arrays)
+            launcher.parallel(address, n, work, arrays)
+
+
+def _start(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 class Step(NamedTuple):
@@ -580,6 +597,8 @@ _SCOPE: dict[str, Any] = {
     "pointer_at": pointer_at,
     "get": get,
     "put": put,
+    "get_apart": get_apart,
+    "put_apart": put_apart,
     "ARRAY_DATA": ARRAY_DATA,
     "FLOAT_VALUE": FLOAT_VALUE,
     "DENSE": DENSE,
@@ -592,13 +611,16 @@ def _numba_name(dtype: np.dtype) -> str:
     return "boolean" if dtype.kind == "b" else str(from_dtype(dtype))
 
 
-def elementwise(function: Callable | ScalarFunction | None = None, *, result: Any = None):
+def elementwise(
+    function: Callable | ScalarFunction | None = None, *, result: Any = None, cost: int = 1
+):
     """Make an elementwise kernel of a scalar function.
 
     Inputs have the kernel's dtype T unless annotated with another (`condition: np.bool_`);
-    `result` fixes the output's dtype (comparisons: `np.bool_`).
+    `result` fixes the output's dtype (comparisons: `np.bool_`); `cost` is the work of an element
+    against one of `exp`.
     """
     if function is None:
-        return lambda f: elementwise(f, result=result)
+        return lambda f: elementwise(f, result=result, cost=cost)
     scalar = function if isinstance(function, ScalarFunction) else scalar_function(function)
-    return Elementwise(scalar, result)
+    return Elementwise(scalar, result, cost)

@@ -7,6 +7,7 @@ the library computes on; it calls the pool directly, because a `prange` costs a 
 """
 
 import ctypes
+import functools
 import os
 import pickle
 import threading
@@ -66,8 +67,15 @@ def parallel_for(pool, part, address, n, pieces, items):
     call_parallel_for(pool, part, base + 32, base + 48, base + 56, base, pieces)
 
 
-def _parallel(pool, part, address, n, pieces, arguments):
-    parallel_for(pool, part, address, n, pieces, items_address(arguments))
+def _parallel(context, address, n, work, arguments):
+    # Pieces of at least PARALLEL_WORK / 2 elements, one thread each.
+    pieces = min(n, work // (PARALLEL_WORK // 2), load_int64(context + 16))
+    items = items_address(arguments)
+    if pieces <= 1:
+        call_range(address, 0, n, items)
+    else:
+        pool, part = load_int64(context), load_int64(context + 8)
+        parallel_for(pool, part, address, n, pieces, items)
 
 
 def _compiled(function: Callable, signature, **options) -> Any:
@@ -85,14 +93,24 @@ def _compiled(function: Callable, signature, **options) -> Any:
 
 
 class _Launcher:
-    """The two entry points, compiled (or loaded) when first called."""
+    """The two entry points, compiled (or loaded) when first called.
+
+    `parallel(address, n, work, arguments)` splits the `n` items over the threads; `work` is the
+    number of elements they touch.
+    """
 
     def __init__(self) -> None:
+        self.parallel = self._first_parallel
         self.forked = False
-        self.threads = 0
-        self._parallel: Callable | None = None
-        self._pool = self._part = 0  # addresses: the pool's parallel loop, one thread's share
-        self._limit = ctypes.c_int64(1)  # the threads to use, for native code to read
+        self._context = (ctypes.c_int64 * 3)()
+
+    @property
+    def threads(self) -> int:
+        return self._context[2]
+
+    @threads.setter
+    def threads(self, count: int) -> None:
+        self._context[2] = count
 
     def serial(self, address: int, n: int, arguments: tuple) -> None:
         with _lock:
@@ -101,47 +119,47 @@ class _Launcher:
             self.serial = compiled  # type: ignore[method-assign]
         compiled(address, n, arguments)
 
-    def parallel(self, address: int, n: int, work: int, arguments: tuple) -> None:
-        """Split the `n` items over the threads, in pieces of at least `PARALLEL_WORK` / 2 elements."""
-        threads = 1 if self.forked else (self.threads or numba.get_num_threads())
-        pieces = min(threads, n, 2 * work // PARALLEL_WORK)
-        if pieces <= 1:
-            self.serial(address, n, arguments)
-            return
-        compiled = self._parallel or self._compile_parallel()
-        compiled(self._pool, self._part, address, n, pieces, arguments)
+    def _first_parallel(self, address: int, n: int, work: int, arguments: tuple) -> None:
+        self.pool()
+        self.parallel(address, n, work, arguments)
 
-    def pool(self) -> tuple[int, int, int]:
-        """What native code needs for `parallel_for`: the addresses of the pool's loop, of one
-        thread's share, and of the word that says how many threads to use."""
-        if self._parallel is None:
+    def pool(self) -> None:
+        """Have the thread pool ready."""
+        if not self._context[0]:
             self._compile_parallel()
-        self._limit.value = get_num_threads()
-        return self._pool, self._part, ctypes.addressof(self._limit)
 
-    def _compile_parallel(self) -> Callable:
+    @property
+    def context(self) -> int:
+        """The address of three words for native code: the pool's parallel loop, one thread's
+        share (both 0 until the pool is ready), the number of threads to use."""
+        return ctypes.addressof(self._context)
+
+    def _compile_parallel(self) -> None:
         from numba.np.ufunc.parallel import _launch_threads
 
         with _lock:
             check_layouts()
             _launch_threads()
-            self._pool = llvm.address_of_symbol("numba_parallel_for")
             part = _compiled(_part, types.void(*[_word] * 4))
-            self._part = part.library.get_pointer_to_function(part.fndesc.llvm_cfunc_wrapper_name)
             # Numba's own `workqueue` aborts when two Python threads enter it. Keeping the GIL
             # while inside lets only one in; OpenMP and TBB take several, so there it is released.
             result = _compiled(
                 _parallel,
-                types.void(*[_word] * 5, tuple_ref),
+                types.void(*[_word] * 4, tuple_ref),
                 nogil=numba.threading_layer() != "workqueue",
             )
-            self._parallel = result.entry_point
-        return self._parallel
+            get_num_threads()
+            self._context[1] = part.library.get_pointer_to_function(
+                part.fndesc.llvm_cfunc_wrapper_name
+            )
+            self._context[0] = llvm.address_of_symbol("numba_parallel_for")
+            self.parallel = functools.partial(result.entry_point, self.context)
 
     def _after_fork(self) -> None:
         # A child of a process whose OpenMP pool has run must not enter a parallel region.
-        self.forked = self._parallel is not None
-        self._limit.value = 1
+        if self._context[0]:
+            self.forked = True
+            self.threads = 1
 
 
 launcher = _Launcher()
@@ -152,12 +170,13 @@ def set_num_threads(count: int) -> None:
     """Use `count` threads in parallel kernels."""
     if count < 1:
         raise RuntimeError(f"set_num_threads expects a positive integer, but got {count}")
-    launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if not launcher.forked:
+        launcher.threads = min(count, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
         numba.set_num_threads(launcher.threads)
-        launcher._limit.value = launcher.threads
 
 
 def get_num_threads() -> int:
     """The number of threads that parallel kernels use."""
-    return 1 if launcher.forked else (launcher.threads or numba.get_num_threads())
+    if not launcher.threads:  # Numba's own count is asked for once: that takes a microsecond
+        launcher.threads = numba.get_num_threads()
+    return launcher.threads

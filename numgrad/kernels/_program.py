@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from numba import types
 
-from ._launch import _compiled, launcher, parallel_for
+from ._launch import _compiled, parallel_for
 from ._native import (
     ARRAY_DATA,
     ARRAY_FLAGS,
@@ -27,9 +27,10 @@ from ._native import (
     tuple_ref,
 )
 
-#: Where the parts of a program are among its words: the number of entries, the entries' address.
+#: Where the parts of a program are among its words: the number of entries, the entries' address;
+#: last the address of what the launcher keeps for native code.
 GUARDS, INPUTS, PLACES, PATCHES, CALLS, POOL = 0, 2, 4, 6, 8, 10
-HEADER = 14
+HEADER = 11
 #: Words of an entry. A guard: address, word, whether they have to be equal (1) or not (0). A place:
 #: an argument, its bytes; another argument and 0, or -1 and an address; bytes there, or -1 where the
 #: two have to start at one address instead of lying apart. A patch: place, argument, offset. A call:
@@ -86,9 +87,8 @@ def _run(program, arguments):
         array = load_int64(arrays + 8 * load_int64(entry + 8))
         store_int64(load_int64(entry), load_int64(array + ARRAY_DATA) + load_int64(entry + 16))
         entry += 8 * PATCH
-    pool = load_int64(program + 8 * POOL)
-    part = load_int64(program + 8 * (POOL + 1))
-    threads = load_int64(load_int64(program + 8 * (POOL + 2)))
+    context = load_int64(program + 8 * POOL)
+    pool, part, threads = load_int64(context), load_int64(context + 8), load_int64(context + 16)
     entry = load_int64(program + 8 * (CALLS + 1))
     for k in range(load_int64(program + 8 * CALLS)):
         n = load_int64(entry + 8)
@@ -117,10 +117,6 @@ class _Runner:
             check_layouts()
             self._run = _compiled(_run, types.int64(types.int64, tuple_ref)).entry_point
         return self._run
-
-    def pool(self) -> tuple[int, int, int]:
-        """Addresses: the thread pool's loop, one thread's share, the number of threads to use."""
-        return launcher.pool()
 
 
 runner = _Runner()

@@ -32,6 +32,7 @@ from .maths import (
     log1p,
     maximum,
     minimum,
+    normal_cdf,
     round_,
     sigmoid,
     sqrt,
@@ -42,7 +43,6 @@ from .maths import (
 
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
-SQRT_HALF = math.sqrt(0.5)
 TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 INV_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 GELU_SCALE = math.sqrt(2.0 / math.pi)
@@ -155,7 +155,7 @@ def _(grad, x, y):
 @elementwise
 def fmod(x, y):
     """x - y · trunc(x / y): the sign is the dividend's"""
-    return np.fmod(x, y)
+    return maths.fmod(x, y)
 
 
 fmod.backward("x")(identity)
@@ -608,7 +608,7 @@ def _(grad, out):
 # --------------------------------------------- trigonometric and hyperbolic
 
 
-@elementwise
+@elementwise(cost=2)
 def sin_(x):
     """sin x"""
     return maths.sin(x)
@@ -619,7 +619,7 @@ def _(grad, x):
     return grad * cos(x)
 
 
-@elementwise
+@elementwise(cost=2)
 def cos_(x):
     """cos x"""
     return cos(x)
@@ -630,7 +630,7 @@ def _(grad, x):
     return -grad * maths.sin(x)
 
 
-@elementwise
+@elementwise(cost=2)
 def tan_(x):
     """tan x"""
     return maths.tan(x)
@@ -939,12 +939,12 @@ def _(grad, out):
 @elementwise
 def gelu(x):
     """x · Φ(x) = x/2 · (1 + erf(x/√2))"""
-    return 0.5 * x * (1 + erf(x * SQRT_HALF))
+    return x * normal_cdf(x)
 
 
 @gelu.backward()
 def _(grad, x):
-    return grad * (0.5 * (1 + erf(x * SQRT_HALF)) + x * INV_SQRT_2PI * exp(-0.5 * x * x))
+    return grad * (normal_cdf(x) + x * INV_SQRT_2PI * exp(-0.5 * x * x))
 
 
 @elementwise

@@ -43,6 +43,7 @@ __all__ = [
     "expm1",
     "fabs",
     "floor",
+    "fmod",
     "isfinite",
     "isinf",
     "isnan",
@@ -53,6 +54,7 @@ __all__ = [
     "log2",
     "maximum",
     "minimum",
+    "normal_cdf",
     "pow",
     "round_",
     "rsqrt",
@@ -146,6 +148,12 @@ def sigmoid(x):
 def erf(x):
     """2 / sqrt(π) · the integral of e^-t² from 0 to x."""
     return math.erf(x)
+
+
+@_float_function
+def normal_cdf(x):
+    """Φ(x), the normal distribution's: 8e-8 off at most in float32, and 0 below -6."""
+    return 0.5 * (1 + erf(x * math.sqrt(0.5)))
 
 
 @_float_function
@@ -279,6 +287,12 @@ def fabs(x):
 def copysign(x, y):
     """|x| with the sign of y, zeros and NaN included; both of one floating dtype."""
     return np.copysign(x, y)
+
+
+@_any_function(lambda x, y: np.fmod(x, y))
+def fmod(x, y):
+    """x - y · trunc(x / y), exactly: the sign is the dividend's."""
+    return np.fmod(x, y)
 
 
 @_any_function(lambda x: round_down(x), lambda x: x)

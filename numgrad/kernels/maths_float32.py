@@ -219,6 +219,31 @@ def erf(x):
     return copy_sign(select(a < 0.85, small, large), x)
 
 
+@_float32
+def normal_cdf(x):
+    # 2^q for -|x|, with q a polynomial for log2(Φ); from -6 on (Φ < 1e-9) the result is 0.
+    a = absolute(x)
+    q = polynomial(
+        a,
+        (
+            -1.0,
+            -1.1511061,
+            -0.4591975,
+            -0.05253651,
+            0.007132208,
+            -0.00019706339,
+            -0.00015841944,
+            3.2976168e-05,
+            -2.2573849e-06,
+        ),
+    )
+    q = select(a > 6.0, -127.0, q)
+    shifted = q + ROUND_POWER
+    power = from_bits(shift_left(bits_of(shifted), 23))
+    tail = power * exp2_of_reduced(q - (shifted - ROUND_POWER))
+    return select(x < 0.0, tail, 1.0 - tail)
+
+
 # Logarithms
 
 

@@ -65,6 +65,7 @@ ROUND = 1.5 * 2.0**52
 ROUND_POWER = ROUND + 1023.0
 ROUND_HALVES = ROUND + 2046.0
 
+SQRT_HALF = 0.7071067811865476
 SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 ONE_BITS = 0x3FF0000000000000
 MANTISSA_BITS = 0x000FFFFFFFFFFFFF
@@ -282,6 +283,11 @@ def erf(x):
     power = from_bits(shift_left(bits_of(shifted), 52))
     large = fma(-power, exp2_of_reduced(q - (shifted - ROUND_POWER)), 1.0)
     return copy_sign(select(a < 0.85, small, large), x)
+
+
+@_float64
+def normal_cdf(x):
+    return fma(0.5, erf(x * SQRT_HALF), 0.5)
 
 
 # Logarithms

@@ -5,7 +5,7 @@ that holds NaN or +infinity, or only -infinity, gives NaN, as in PyTorch; logsum
 +infinity, -infinity.
 
 Inputs are seen as `(outer, n, inner)`: `*_rows` kernels for `inner == 1`, `*_columns` kernels else.
-A work item is a row, or up to 64 columns of one outer index.
+A work item is a row, or up to 64 columns of one outer index; on CUDA a row or a column.
 """
 
 import math
@@ -17,7 +17,9 @@ from ._contract import flat, kernel, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data, difference, larger
-from .maths import exp
+from .cuda import T, cuda, device
+from .cuda.blocks import block_max, block_sum, greater
+from .maths import exp, isinf, log
 from .reduction import BLOCK, INDEX, INLINED
 
 #: Columns of a work item.
@@ -61,6 +63,28 @@ def sum_of_exp(values, n, shift):
     return total
 
 
+# On CUDA a row has a block of threads. It is read two or three times and comes from memory once: the
+# cache keeps it in between.
+
+
+@device
+def row_largest(x, start, n):
+    """The largest of the n elements from `start` on, for every thread of the block."""
+    shift = x[start]
+    for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+        shift = greater(x[start + j], shift)
+    return block_max(shift)
+
+
+@device
+def row_sum_of_exp(x, start, n, shift):
+    """Σ e^(x - shift) of the n elements from `start` on, for every thread of the block."""
+    total = T(0)
+    for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+        total += exp(x[start + j] - shift)
+    return block_sum(total)
+
+
 @kernel(items=row_items)
 def softmax_rows(begin, end, x: flat, out: writes(flat), n: INDEX):
     """out[i, j] = exp(x[i, j] - maxᵢ) / Σⱼ exp(x[i, j] - maxᵢ)
@@ -84,6 +108,16 @@ def softmax_rows(begin, end, x: flat, out: writes(flat), n: INDEX):
             put(results, j, get(results, j) * scale)
 
 
+@softmax_rows.on_cuda(each="block")
+def _(items, x, out, n):
+    for row in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = row * n
+        shift = row_largest(x, start, n)
+        scale = T(1) / row_sum_of_exp(x, start, n, shift)
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            out[start + j] = exp(x[start + j] - shift) * scale
+
+
 @kernel(items=row_items)
 def log_softmax_rows(begin, end, x: flat, out: writes(flat), n: INDEX):
     """out[i, j] = x[i, j] - maxᵢ - log Σⱼ exp(x[i, j] - maxᵢ)
@@ -98,6 +132,16 @@ def log_softmax_rows(begin, end, x: flat, out: writes(flat), n: INDEX):
         for j in range(n):
             # In this order: shift + rest would lose the digits of rest beside a large shift.
             put(results, j, difference(difference(get(values, j), shift), rest))
+
+
+@log_softmax_rows.on_cuda(each="block")
+def _(items, x, out, n):
+    for row in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = row * n
+        shift = row_largest(x, start, n)
+        rest = log(row_sum_of_exp(x, start, n, shift))
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            out[start + j] = (x[start + j] - shift) - rest
 
 
 @kernel(items=lambda x, out, n, chunk: out.size)
@@ -117,6 +161,21 @@ def logsumexp_rows(begin, end, x: flat, out: writes(flat), n: INDEX, chunk: INDE
         if math.isinf(shift):
             shift = like(shift, 0)
         put(data(out), item, np.float64(shift) + math.log(sum_of_exp(values, count, shift)))
+
+
+@logsumexp_rows.on_cuda(each="block")
+def _(items, x, out, n, chunk):
+    chunks = (n + chunk - 1) // chunk
+    for item in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        row = item // chunks
+        first = (item - row * chunks) * chunk
+        start, count = row * n + first, min(chunk, n - first)
+        shift = row_largest(x, start, count)
+        if isinf(shift):
+            shift = T(0)
+        total = row_sum_of_exp(x, start, count, shift)
+        if cuda.threadIdx.x == 0:
+            out[item] = shift + log(total)
 
 
 @kernel(items=row_items)
@@ -139,6 +198,18 @@ def softmax_backward_rows(begin, end, grad: flat, y: flat, out: writes(flat), n:
             put(results, j, get(values, j) * (get(g, j) - mean))
 
 
+@softmax_backward_rows.on_cuda(each="block")
+def _(items, grad, y, out, n):
+    for row in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = row * n
+        total = T(0)
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            total += grad[start + j] * y[start + j]
+        mean = block_sum(total)
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            out[start + j] = y[start + j] * (grad[start + j] - mean)
+
+
 @kernel(items=row_items)
 def log_softmax_backward_rows(begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX):
     """out[i, j] = grad[i, j] - exp(y[i, j]) · Σₖ grad[i, k], y being log_softmax's output.
@@ -158,6 +229,18 @@ def log_softmax_backward_rows(begin, end, grad: flat, y: flat, out: writes(flat)
         scale = like(get(g, 0), total)
         for j in range(n):
             put(results, j, get(g, j) - exp(get(values, j)) * scale)
+
+
+@log_softmax_backward_rows.on_cuda(each="block")
+def _(items, grad, y, out, n):
+    for row in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = row * n
+        total = T(0)
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            total += grad[start + j]
+        scale = block_sum(total)
+        for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            out[start + j] = grad[start + j] - exp(y[start + j]) * scale
 
 
 @njit(**INLINED)
@@ -194,6 +277,29 @@ def sum_of_exp_of_columns(values, n, inner, width, shift, partial, total):
             put(total, j, get(total, j) + np.float64(get(partial, j)))
 
 
+def column_threads(x, out, n, inner):
+    """A thread for each column, on CUDA: neighbours read neighbours."""
+    return x.size // n
+
+
+@device
+def column_largest(x, start, n, inner):
+    """The largest element of the column that begins at `start`."""
+    shift = x[start]
+    for i in range(1, n):
+        shift = greater(x[start + i * inner], shift)
+    return shift
+
+
+@device
+def column_sum_of_exp(x, start, n, inner, shift):
+    """Σ e^(x - shift) of the column that begins at `start`."""
+    total = T(0)
+    for i in range(n):
+        total += exp(x[start + i * inner] - shift)
+    return total
+
+
 @kernel(items=_columns)
 def softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
     """softmax along the columns of x (outer, n, inner); out has x's shape. See `softmax_rows`."""
@@ -225,6 +331,16 @@ def softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: IND
                 put(target, j, get(target, j) * get(shift, j))
 
 
+@softmax_columns.on_cuda(items=column_threads)
+def _(items, x, out, n, inner):
+    for item in range(cuda.grid(1), items, cuda.gridsize(1)):
+        start = item // inner * n * inner + item % inner
+        shift = column_largest(x, start, n, inner)
+        scale = T(1) / column_sum_of_exp(x, start, n, inner, shift)
+        for i in range(start, start + n * inner, inner):
+            out[i] = exp(x[i] - shift) * scale
+
+
 @kernel(items=_columns)
 def log_softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
     """log_softmax along the columns of x (outer, n, inner); out has x's shape."""
@@ -245,6 +361,16 @@ def log_softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner:
                 put(target, j, difference(difference(get(row, j), get(shift, j)), get(rest, j)))
 
 
+@log_softmax_columns.on_cuda(items=column_threads)
+def _(items, x, out, n, inner):
+    for item in range(cuda.grid(1), items, cuda.gridsize(1)):
+        start = item // inner * n * inner + item % inner
+        shift = column_largest(x, start, n, inner)
+        rest = log(column_sum_of_exp(x, start, n, inner, shift))
+        for i in range(start, start + n * inner, inner):
+            out[i] = (x[i] - shift) - rest
+
+
 @kernel(items=lambda x, out, n, inner: column_items(x.size // (n * inner), inner))
 def logsumexp_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
     """out[o, j] = log Σᵢ exp(x[o, i, j]) for x (outer, n, inner), out (outer, inner)."""
@@ -262,6 +388,16 @@ def logsumexp_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: I
         sum_of_exp_of_columns(values, n, inner, width, shift, partial, total)
         for j in range(width):
             put(results, j, np.float64(get(shift, j)) + math.log(get(total, j)))
+
+
+@logsumexp_columns.on_cuda(items=column_threads)
+def _(items, x, out, n, inner):
+    for item in range(cuda.grid(1), items, cuda.gridsize(1)):
+        start = item // inner * n * inner + item % inner
+        shift = column_largest(x, start, n, inner)
+        if isinf(shift):
+            shift = T(0)
+        out[item] = shift + log(column_sum_of_exp(x, start, n, inner, shift))
 
 
 @kernel(items=_columns)
@@ -288,6 +424,22 @@ def softmax_backward_columns(
                 put(results, i + j, get(values, i + j) * (get(g, i + j) - get(mean, j)))
 
 
+def gradient_threads(grad, y, out, n, inner):
+    """A thread for each column, on CUDA."""
+    return grad.size // n
+
+
+@softmax_backward_columns.on_cuda(items=gradient_threads)
+def _(items, grad, y, out, n, inner):
+    for item in range(cuda.grid(1), items, cuda.gridsize(1)):
+        start = item // inner * n * inner + item % inner
+        total = T(0)
+        for i in range(start, start + n * inner, inner):
+            total += grad[i] * y[i]
+        for i in range(start, start + n * inner, inner):
+            out[i] = y[i] * (grad[i] - total)
+
+
 @kernel(items=_columns)
 def log_softmax_backward_columns(
     begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX, inner: INDEX
@@ -309,3 +461,14 @@ def log_softmax_backward_columns(
         for i in range(0, n * inner, inner):
             for j in range(width):
                 put(results, i + j, get(g, i + j) - exp(get(values, i + j)) * get(scale, j))
+
+
+@log_softmax_backward_columns.on_cuda(items=gradient_threads)
+def _(items, grad, y, out, n, inner):
+    for item in range(cuda.grid(1), items, cuda.gridsize(1)):
+        start = item // inner * n * inner + item % inner
+        total = T(0)
+        for i in range(start, start + n * inner, inner):
+            total += grad[i]
+        for i in range(start, start + n * inner, inner):
+            out[i] = grad[i] - exp(y[i]) * total

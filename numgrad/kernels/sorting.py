@@ -1,16 +1,20 @@
-"""Finding and counting: positions of true elements, counts of values, places in sorted rows."""
+"""Finding, counting and sorting: positions of true elements, counts of values, orders of rows."""
 
 import numpy as np
 from numba import njit
 
 from ._contract import OPTIONS, flat, kernel, rows, scalar, updates, writes
-from ._native import get, put
+from ._native import get, pointer_at, put, stack_buffer
 from .blocks import data
+from .maths_bits import bits_of
 
 INDEX = flat(np.int64)
 COUNT = scalar(np.int64)
 #: Elements that one work item counts and finds positions in.
 BLOCK = 1 << 14
+#: Rows of at most so many elements are sorted by insertion.
+SHORT = 48
+LARGEST = np.iinfo(np.int64).max
 
 
 @kernel(items=lambda mask, counts: counts.size)
@@ -171,3 +175,93 @@ def _before(a, b, largest):
     if largest:
         return a > b or (a != a and b == b)
     return a < b or (b != b and a == a)
+
+
+@kernel(items=lambda x, positions, spare, keys, spare_keys, descending: positions.shape[0])
+def order(
+    begin, end, x: rows, positions: writes(rows(np.int64)), spare: updates(rows(np.int64)),
+    keys: writes(rows(np.int64)), spare_keys: updates(rows(np.int64)), descending: COUNT,
+):  # fmt: skip
+    """positions[i] = the positions of row i's elements in rising (or falling) order.
+
+    All (count, n). A NaN is the largest of all, and equal elements keep their order. A radix sort,
+    byte by byte from the lowest, of keys that are ordered as the elements are; bytes that are the
+    same in all keys are left out. `keys` and the spare arrays are working memory; 40 bytes an
+    element and byte.
+    """
+    n = x.shape[1]
+    integers = x.dtype.type(0.5) == 0
+    counts = stack_buffer(np.int64, 2048)
+    for item in range(begin, end):
+        own, key = pointer_at(data(positions), item * n), pointer_at(data(keys), item * n)
+        for i in range(n):
+            value = x[item, i]
+            if integers:
+                k = np.int64(value)
+            elif value != value:
+                k = np.int64(LARGEST)
+            elif value == 0:  # as is -0
+                k = np.int64(0)
+            else:
+                # Without its sign bit, a negative number's bits fall as it rises.
+                k = bits_of(np.float64(value))
+                k ^= (k >> 63) & LARGEST
+            put(key, i, ~k if descending else k)
+            put(own, i, i)
+        if n <= SHORT:
+            insertion_sort(key, own, n)
+        else:
+            other = pointer_at(data(spare), item * n)
+            other_key = pointer_at(data(spare_keys), item * n)
+            radix_sort(key, own, other_key, other, n, counts)
+
+
+@njit(**OPTIONS)
+def insertion_sort(keys, positions, n):
+    """Sort pairs of key and position by key, in place."""
+    for i in range(1, n):
+        key, position = get(keys, i), get(positions, i)
+        j = i
+        while j > 0 and get(keys, j - 1) > key:
+            put(keys, j, get(keys, j - 1))
+            put(positions, j, get(positions, j - 1))
+            j -= 1
+        put(keys, j, key)
+        put(positions, j, position)
+
+
+@njit(**OPTIONS)
+def digit(key, byte):
+    """A byte of a key as a number, so that negative keys come first."""
+    return ((key >> (8 * byte)) & 255) ^ (128 if byte == 7 else 0)
+
+
+@njit(**OPTIONS)
+def radix_sort(keys, positions, other_keys, other, n, counts):
+    """Sort pairs of key and position by key; `counts` has room for 8 times 256 numbers."""
+    for k in range(2048):
+        counts[k] = 0
+    for i in range(n):
+        key = get(keys, i)
+        for byte in range(8):
+            counts[256 * byte + digit(key, byte)] += 1
+    inside = True  # whether the pairs are in `keys` and `positions`
+    for byte in range(8):
+        count = pointer_at(counts, 256 * byte)
+        if count[digit(get(keys, 0), byte)] == n:
+            continue
+        start = 0
+        for k in range(256):
+            start, count[k] = start + count[k], start
+        source, target = (keys, other_keys) if inside else (other_keys, keys)
+        source_places, target_places = (positions, other) if inside else (other, positions)
+        for i in range(n):
+            key = get(source, i)
+            place = digit(key, byte)
+            put(target, count[place], key)
+            put(target_places, count[place], get(source_places, i))
+            count[place] += 1
+        inside = not inside
+    if not inside:
+        for i in range(n):
+            put(positions, i, get(other, i))

@@ -17,7 +17,7 @@ import numgrad.device as devices
 
 from ..autograd import tape
 from ..autograd.tape import Node, Variable, mode, needs_grad, record, refresh, unpack, wrap
-from ..device import cpu
+from ..device import DeviceArray, cpu
 from ..dtypes import (
     BOOL,
     FLOAT32,
@@ -66,13 +66,16 @@ def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int | N
     """Run a kernel over `n` work items on the device that holds its arguments.
 
     `arguments` are arrays, Python floats and tuples of arrays, in the kernel's order; `work` is
-    the number of elements touched (default n), which decides between serial and parallel.
+    the number of elements touched (default n times the kernel's cost), which decides between
+    serial and parallel.
     """
-    first = arguments[0]
-    if type(first) is _ndarray or type(first) is tuple or type(first) is float:
-        _launch(kernel, dtype, n, arguments, n if work is None else work)
-    else:
-        devices.of(first).launch(kernel, dtype, n, arguments, n if work is None else work)
+    work = n * kernel.cost if work is None else work
+    if devices.several:
+        first = devices.home(arguments)
+        if type(first) is DeviceArray:
+            first.device_module.launch(kernel, dtype, n, arguments, work)
+            return
+    _launch(kernel, dtype, n, arguments, work)
 
 
 def check(flag: Any, index: int, function: Callable, *arguments: Any) -> None:
@@ -111,9 +114,9 @@ def copy_array(data: Any, dtype: np.dtype) -> Any:
 
 def assign(target: Any, source: Any) -> None:
     """target[...] = source, with broadcasting and conversion; overlapping memory is safe."""
-    if source.dtype is target.dtype and type(target) is _ndarray and np.may_share_memory(
-        target, source
-    ):
+    if type(source) is not type(target):
+        source = devices.move(source, target)
+    if source.dtype is target.dtype and np.may_share_memory(target, source):
         source = copy_array(source, source.dtype)
     launch(table.copy[target.dtype], source.dtype, target.size, (source, target))
 
@@ -514,9 +517,9 @@ def derive(derivative: Elementwise, values: list, shape: tuple, links: bool = Tr
                 return _traced(derivative, values, shape, links)
     arrays = [value._data for value in values]
     dtype = arrays[0].dtype
-    out = empty(shape, dtype, arrays[0])
+    out = empty(shape, dtype, devices.home(arrays))
     n = out.size
-    launch(derivative, dtype, n, (*arrays, out), n)
+    launch(derivative, dtype, n, (*arrays, out))
     return wrap(out)
 
 
@@ -617,8 +620,7 @@ def unary(
                     _no_bool(name)
                 chosen = integers
         data = empty(x.shape, result_type or dtype, x)
-        n = data.size
-        launch(chosen, dtype, n, (x, data), n)
+        launch(chosen, dtype, data.size, (x, data))
         result = wrap(data)
         if derivative is not None and (input._requires_grad or input._view is not None):
             if needs_grad(input) and dtype.kind == "f":
@@ -694,9 +696,9 @@ def nary(
         return tuple(results)
 
     def finish(tensors: list, arrays: list, dtype: np.dtype, shape: tuple) -> Any:
-        data = empty(shape, result_type or dtype, arrays[0])
+        data = empty(shape, result_type or dtype, devices.home(arrays))
         n = data.size
-        launch(kernel, dtype, n, (*arrays, data), n)
+        launch(kernel, dtype, n, (*arrays, data))
         output = wrap(data)
         for tensor in tensors:
             if tensor is not None and (tensor._requires_grad or tensor._view is not None):
@@ -729,6 +731,7 @@ def nary(
         dtype: Any = None
         shape: Any = None
         fractional = floating
+        place: Any = None
         tensors: list[Any] = []
         arrays: list[Any] = []
         # Tensors of one dtype, and numbers that it holds: nothing to promote.
@@ -742,7 +745,10 @@ def nary(
             if not isinstance(operand, Variable):
                 return mixed(*operands)
             own = operand._data
-            if type(own) is not _ndarray:
+            here = -1 if type(own) is _ndarray else own.memory.index
+            if place is None:
+                place = here
+            elif place != here:
                 return mixed(*operands)
             if fixed[k] is not None:
                 if own.dtype is not fixed[k]:
@@ -782,8 +788,7 @@ def nary(
                 arrays.append(number(operand, own))
             else:
                 check_tensor(operand, name, kernel.inputs[k], k + 1)
-        first = next((a for a, t in zip(arrays, tensors, strict=True) if t is not None), arrays[0])
-        if type(first) is not _ndarray or any(type(a) is not _ndarray for a in arrays):
+        if devices.several:
             arrays = _to_one_device(arrays, tensors)
         return finish(tensors, arrays, dtype, broadcast_shapes(*[a.shape for a in arrays]))
 
@@ -795,14 +800,26 @@ def nary(
 
 
 def _to_one_device(arrays: list, tensors: list) -> list:
-    """Numbers and 0-d CPU tensors go along to the device of the others."""
-    away = next((a for a in arrays if type(a) is not _ndarray), None)
-    if away is None:
+    """0-d CPU tensors go along with tensors on a GPU; one whose gradient is wanted is copied."""
+    away = devices.home(arrays)
+    if type(away) is _ndarray:
         return arrays
-    module = devices.of(away)
-    arrays = [module.from_host(a, away) if type(a) is _ndarray and a.ndim == 0 else a for a in arrays]
-    check_same_device(*arrays)
+    for k, tensor in enumerate(tensors):
+        if tensor is not None and not tensor._data.ndim and type(tensor._data) is _ndarray:
+            if needs_grad(tensor):
+                from .conversion import to_device
+
+                tensors[k] = to_device(tensor, away.device)
+                arrays[k] = tensors[k]._data
+    check_same_device(*[a for a in arrays if type(a) is not _ndarray or a.ndim])
     return arrays
+
+
+def _on_one_gpu(x: Any, y: Any, second: Any) -> bool:
+    """Whether x and y lie on one GPU; a number (`second` is None then) lies on any."""
+    if type(x) is _ndarray:
+        return False
+    return second is None or (type(y) is DeviceArray and x.memory.index == y.memory.index)
 
 
 def binary(
@@ -831,8 +848,9 @@ def binary(
                     return result if out is None else write_out(out, result)
                 y = number(other, x.dtype)
                 plain = not (input._requires_grad or input._view is not None)
-                other = None
+                second = None
             else:
+                second = other
                 y = other._data
                 plain = not (
                     input._requires_grad
@@ -857,19 +875,24 @@ def binary(
         if (
             y.dtype is dtype
             and (dtype.kind == "f" or not floating)
-            and type(x) is _ndarray
-            and type(y) is _ndarray
+            and ((type(x) is _ndarray and type(y) is _ndarray) or _on_one_gpu(x, y, second))
         ):
             shape = x.shape
             own = y.shape
             if own != shape and own:
                 shape = broadcast_shapes(shape, own)
-            data = _empty(shape, result_type or dtype)
-            n = data.size
-            _launch(kernel, dtype, n, (x, y, data), n)
+            data: Any
+            if type(x) is _ndarray:
+                data = _empty(shape, result_type or dtype)
+                n = data.size
+                _launch(kernel, dtype, n, (x, y, data), n)
+            else:
+                data = devices.cuda.empty(shape, result_type or dtype, x)
+                n = data.size
+                devices.cuda.launch(kernel, dtype, n, (x, y, data), n)
             result = wrap(data)
             if not plain and mode.enabled and dtype.kind == "f":
-                link(result, input, other if other is not None else y, x.shape, own)
+                link(result, input, second if second is not None else y, x.shape, own)
         else:
             result = general(input, other)
         return result if out is None else write_out(out, result)

@@ -98,9 +98,7 @@ def _batched(data: Any, batch: tuple) -> Any:
     if math.prod(own) == 1:
         return data[(0,) * len(own)]
     shape = batch + data.shape[-2:]
-    if type(data) is np.ndarray:
-        return copy_array(np.broadcast_to(data, shape), data.dtype)
-    return copy_array(data.broadcast_to(shape), data.dtype)
+    return copy_array(np.broadcast_to(data, shape), data.dtype)
 
 
 # -------------------------------------------------------------------------- checks

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
 from ..kernels import elementwise as table
 from ..kernels.reduction import CHUNK, column_chunk, column_items, row_chunk
 from ._core import dense, empty, launch, mode, normalize_dim, number, wrap
@@ -198,12 +200,12 @@ def spread(grad: Any, shape: tuple, axes: tuple, divisor: float = 1.0) -> Any:
     data = grad._data
     if data.ndim != len(shape):
         data = dense(data).reshape(reduced_shape(shape, axes, True))
-    if data.size == 1 and type(data) is np.ndarray and math.prod(shape) >= REPEATED:
+    if data.size == 1 and math.prod(shape) >= REPEATED:
         if divisor != 1.0:
             whole, data = data, empty(data.shape, data.dtype, data)
             launch(table.div, data.dtype, 1, (whole, number(divisor, data.dtype), data), 1)
         # One number for all elements: not written out, as in PyTorch.
-        return wrap(np.lib.stride_tricks.as_strided(data, shape, (0,) * len(shape)))
+        return wrap(devices.as_strided(data, shape, (0,) * len(shape)))
     out = empty(shape, data.dtype, data)
     n = out.size
     if divisor == 1.0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numgrad.device as devices
+
 from ..autograd import tape
 from ..autograd.tape import mode
 from ..dtypes import as_numpy_dtype, device, dtype
@@ -24,15 +26,26 @@ from .views import clone, expand
 
 def to_device(tensor: Any, target: device) -> Tensor:
     """A copy of the tensor on another device (itself if it is there)."""
-    if target.type == "cpu":
-        return tensor if tensor.device.type == "cpu" else tensor._data.device_module.to_host(tensor)
     if target.type == "cuda":
+        index = devices.cuda.index_of(target)
+    elif target.type == "cpu":
+        index = None
+    else:
         raise RuntimeError(
-            "numgrad was asked for a CUDA device, and none is available here. "
-            "numgrad.cuda.is_available() tells beforehand: "
-            'device = "cuda" if numgrad.cuda.is_available() else "cpu"'
+            f"numgrad has no device of type {target.type!r}: its devices are cpu, cuda"
         )
-    raise RuntimeError(f"numgrad has no device of type {target.type!r}: its devices are cpu, cuda")
+    source = tensor._data
+    data = devices.place(source, index)
+    if data is source:
+        return tensor
+    result = wrap(data)
+    if data.dtype.kind == "f" and needs_grad(tensor):
+        record(result, "ToCopyBackward0", _to_device_backward, (tensor,), (), tensor.device)
+    return result
+
+
+def _to_device_backward(node: Any, grad: Any) -> Any:
+    return to_device(grad, node.context)
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
 from ..autograd.tape import bump
 from ..device import cpu
 from ..kernels import optimizer as kernels
 from ..kernels._contract import Kernel
-from ._core import FLOAT32, Tensor, assign, copy_array, launch
+from ._core import FLOAT32, Tensor, assign, check_same_device, copy_array, launch
 
 __all__ = ["adagrad_", "adam_", "rmsprop_", "sgd_"]
 
@@ -138,10 +140,14 @@ def _update(
     grads = tuple([param._grad._data for param in params])
     columns = [data, grads, *[tuple([tensor._data for tensor in state]) for state in states]]
     dtype = data[0].dtype
-    found = np.empty(2, np.int64)
     others = tuple(itertools.chain.from_iterable(columns[1:]))
-    cpu.run(kernels.survey, dtype, len(others), (data, others, found), 0)
-    size, unlike = found.tolist()
+    if devices.several and type(devices.home((*data, *others))) is not np.ndarray:
+        check_same_device(*data, *others)
+        size, unlike = sum(a.size for a in data), int(not _alike(data, others))
+    else:
+        found = np.empty(2, np.int64)
+        cpu.run(kernels.survey, dtype, len(others), (data, others, found), 0)
+        size, unlike = found.tolist()
     if unlike or dtype.kind != "f":
         _update_unlike(kernel, params, states, options, steps)
         return
@@ -150,6 +156,15 @@ def _update(
     launch(kernel, dtype, size, (*columns, *map(_float, options)), 2 * size)
     for param in params:
         bump(param)
+
+
+def _alike(data: tuple, others: tuple) -> bool:
+    """Whether all arrays are dense, of one dtype, and each of its parameter's size."""
+    dtype = data[0].dtype
+    pairs = zip(others, itertools.cycle(data), strict=False)
+    return all(a.dtype is dtype and a.flags.c_contiguous for a in (*data, *others)) and all(
+        a.size == b.size for a, b in pairs
+    )
 
 
 def _update_unlike(

@@ -1,7 +1,7 @@
 """Sorting and choosing by rank.
 
-NumPy finds the order; the elements are then gathered by their positions, so that gradients scatter
-back to them. A NaN counts as the largest number, as in PyTorch.
+A kernel finds the order; the elements are then gathered by their positions, so that gradients
+scatter back to them. A NaN counts as the largest number, as in PyTorch.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ _Mode = return_type("mode", "values", "indices")
 
 
 def _order(data: Any, axis: int, descending: bool) -> Any:
-    """The positions along an axis in sorted order; equal elements keep theirs.
-
-    NumPy sorts: what is computed from the order is not in a compiled program.
-    """
-    data = _core.values(data, "sorting")
-    if not descending:
-        return np.argsort(data, axis, kind="stable")
-    # From behind, so that reversing the result restores the order of equal elements.
-    backwards = np.argsort(np.flip(data, axis), axis, kind="stable")
-    return data.shape[axis] - 1 - np.flip(backwards, axis)
+    """The positions along an axis in sorted order; equal elements keep theirs."""
+    last = axis == data.ndim - 1
+    x = dense(data if last else np.moveaxis(data, axis, -1))
+    positions = _core.empty(x.shape, INT64, x)
+    if x.size:
+        if x.dtype.kind == "b":
+            x = x.view(np.uint8)
+        working = [_core.empty(x.shape, INT64, x) for _ in range(3)]
+        arguments = (x, positions, *working, float(descending))
+        launch(kernels.order, x.dtype, x.size // x.shape[-1], arguments, 16 * x.size)
+    return positions if last else np.moveaxis(positions, -1, axis)
 
 
 def _write_outs(out: Any, results: tuple) -> None:
@@ -78,7 +79,7 @@ def sort(
     if data.ndim == 0:
         result = _Sort(clone(input), wrap(_core.zeros((), INT64, data)))
     else:
-        positions = wrap(_order(data, axis, descending))
+        positions = wrap(dense(_order(data, axis, descending)))
         result = _Sort(gather_same(input, axis, positions, "SortBackward0"), positions)
     if out is not None:
         _write_outs(out, result)
@@ -95,7 +96,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     axis = normalize_dim(dim, data.ndim)
     if data.ndim == 0:
         return wrap(_core.zeros((), INT64, data))
-    return wrap(np.ascontiguousarray(_order(data, axis, descending)))
+    return wrap(dense(_order(data, axis, descending)))
 
 
 def msort(input: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -148,7 +149,7 @@ def _leading(data: Any, axis: int, k: int, largest: bool) -> Any:
     size = data.shape[axis]
     if k > _FEW or k == 0:
         order = _order(data, axis, largest)
-        return np.ascontiguousarray(order[(slice(None),) * axis + (slice(k),)])
+        return dense(order[(slice(None),) * axis + (slice(k),)])
     last = axis == data.ndim - 1
     x = dense(data if last else np.moveaxis(data, axis, -1))
     positions = _core.empty((*x.shape[:-1], k), INT64, x)
@@ -162,7 +163,7 @@ def _leading(data: Any, axis: int, k: int, largest: bool) -> Any:
 
 def _one(kind: Any, input: Any, positions: Any, axis: int, keepdim: bool, name: str) -> Any:
     """The elements at one position a row, and the positions; the dimension stays or goes."""
-    found = wrap(np.ascontiguousarray(positions, INT64))
+    found = wrap(dense(positions))
     values = gather_same(input, axis, found, name)
     if not keepdim:
         values, found = squeeze(values, axis), squeeze(found, axis)
@@ -201,7 +202,8 @@ def kthvalue(
     axis, source = _reduced(input, dim, "kthvalue")
     if not 1 <= k <= source._data.shape[axis]:
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {axis}")
-    positions = np.take(_order(source._data, axis, False), [k - 1], axis)
+    order = _order(source._data, axis, False)
+    positions = order[(slice(None),) * axis + (slice(k - 1, k),)]
     result = _one(_KthValue, source, positions, axis, keepdim, "KthvalueBackward0")
     return _finish(result, input, out)
 
@@ -255,13 +257,13 @@ def _middle(data: Any, axis: int, ignore_nan: bool) -> Any:
     """Where the lower median is; the first NaN if there is one, or the median of the others."""
     order = _order(data, axis, False)
     middle = (data.shape[axis] - 1) // 2
+    positions = order[(slice(None),) * axis + (slice(middle, middle + 1),)]
     if data.dtype.kind != "f":
-        return np.take(order, [middle], axis)
-    nan = np.isnan(data)
+        return positions
+    nan = np.isnan(_core.values(data, "median"))
     if ignore_nan:
         count = data.shape[axis] - np.count_nonzero(nan, axis, keepdims=True)
         return np.take_along_axis(order, np.maximum(count - 1, 0) // 2, axis)
-    positions = np.take(order, [middle], axis)
     return np.where(nan.any(axis, keepdims=True), nan.argmax(axis, keepdims=True), positions)
 
 
@@ -274,8 +276,8 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     indices=tensor(3))
     """
     axis, source = _reduced(input, dim, "mode")
-    data = np.moveaxis(source._data, axis, -1)
-    order = _order(data, -1, False)
+    data = _core.values(np.moveaxis(source._data, axis, -1), "mode")
+    order = _order(data, data.ndim - 1, False)
     ordered = np.take_along_axis(data, order, -1)
     size = data.shape[-1]
     # The last place of every run of equal elements, and where the run began.
@@ -348,7 +350,7 @@ def _quantile(
     if source._data.shape[-1] == 0:
         raise RuntimeError("quantile() input tensor must be non-empty")
     ordered = sort(source, -1)[0]
-    values = ordered._data
+    values = _core.values(ordered._data, "quantile")
     nan = np.isnan(values)
     size = values.shape[-1]
     places = ranks.reshape(-1) * values.dtype.type(size - 1)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
 from ..autograd.tape import record_many, record_view
 from ..dtypes import dtype as dtype_class
 from ._core import (
@@ -351,8 +353,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """
     data = check_tensor(input, "unsqueeze", "input")._data
     axis = normalize_dim(dim, data.ndim + 1)
-    viewed = np.expand_dims(data, axis) if type(data) is np.ndarray else data.expand_dims(axis)
-    return _view(input, viewed, "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
+    return _view(input, np.expand_dims(data, axis), "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
 
 
 def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
@@ -389,12 +390,9 @@ def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
             )
         full.append(n)
     wanted = tuple(full)
-    if type(data) is np.ndarray:
-        viewed = np.broadcast_to(data, wanted)
-        if data.flags.writeable:
-            viewed = np.lib.stride_tricks.as_strided(data, wanted, viewed.strides)
-    else:
-        viewed = data.broadcast_to(wanted)
+    viewed = np.broadcast_to(data, wanted)
+    if data.flags.writeable:
+        viewed = devices.as_strided(data, wanted, viewed.strides)
     return _view(input, viewed, "ExpandBackward0", expand, (wanted,), _expand_backward)
 
 
@@ -545,13 +543,13 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
             f"diagonal dimensions cannot be identical {dim1}, {dim2}"
         )
     shown = data.diagonal(offset, a, b)
-    if type(data) is np.ndarray and data.flags.writeable:
+    if data.flags.writeable:
         rows, columns = data.shape[a], data.shape[b]
         length = max(min(rows, columns - offset) if offset >= 0 else min(rows + offset, columns), 0)
         if length:
             start = [slice(None)] * data.ndim
             start[a], start[b] = slice(max(-offset, 0), None), slice(max(offset, 0), None)
-            shown = np.lib.stride_tricks.as_strided(data[tuple(start)], shown.shape, shown.strides)
+            shown = devices.as_strided(data[tuple(start)], shown.shape, shown.strides)
     return _view(
         input, shown, "DiagonalBackward0", diagonal, (offset, a, b), _diagonal_backward
     )
@@ -572,11 +570,9 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             [1, 2]])
     """
     data = input._data
-    root = data
-    while isinstance(root.base, np.ndarray):
-        root = root.base
+    root = devices.root(data)
     itemsize = data.itemsize
-    own = (data.__array_interface__["data"][0] - root.__array_interface__["data"][0]) // itemsize
+    own = (devices.address(data) - devices.address(root)) // itemsize
     offset = own if storage_offset is None else storage_offset
     span = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True) if n) + 1
     if span > root.size or offset < 0:
@@ -585,8 +581,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"itemsize {itemsize} requiring a storage size of {span * itemsize} are out of bounds "
             f"for storage of size {root.nbytes}"
         )
-    flat = np.lib.stride_tricks.as_strided(root, (root.size,), (itemsize,))
-    shown = np.lib.stride_tricks.as_strided(
+    flat = devices.as_strided(root, (root.size,), (itemsize,))
+    shown = devices.as_strided(
         flat[offset:], tuple(size), tuple([s * itemsize for s in stride])
     )
     return record_view(wrap(shown), input, as_strided, (size, stride, storage_offset))

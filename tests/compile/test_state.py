@@ -695,3 +695,124 @@ def test_a_function_that_differentiates_through_its_arguments():
         results = [called(leaf * k) for k in range(1, 4)]
         found.append((results, leaf.grad))
     assert_same(*found)
+
+
+def test_functions_of_the_tools_are_looked_into():
+    scope = {"__name__": "numgrad.bench.example", "ng": ng, "factor": 3.0}
+    exec("def scaled(x):\n    return x * factor", scope)
+    compiled = ng.compile(scope["scaled"])
+    x = ng.ones(2)
+    for factor in (3.0, 3.0, 5.0, 5.0):
+        scope["factor"] = factor
+        assert compiled(x).tolist() == [factor] * 2
+
+
+def test_sorting_is_part_of_a_program():
+    def function(x, t):
+        values, order = ng.sort(x * 2, descending=True)
+        return values.sum(0), order, ng.argsort(x, 0), t.kthvalue(3)[0], x.topk(40, 1)[0]
+
+    compiled = ng.compile(function, fullgraph=True)
+    for _ in range(3):
+        x, t = ng.randn(3, 70), ng.randn(7)
+        assert_same(compiled(x, t), function(x, t))
+    assert compiled.programs == 1
+
+
+def test_methods_replaced_on_a_class():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(3, 2)
+
+        def forward(self, x):
+            return self.last(self.linear(x))
+
+        def last(self, x):
+            return x * 2
+
+        @staticmethod
+        def other(x):
+            return x - 1
+
+    net, x = Net(), ng.randn(4, 3)
+    compiled = ng.compile(net)
+    expected = net.linear(x) * 2
+    for _ in range(3):
+        assert_same(compiled(x), expected)
+    Net.last = lambda self, x: x + 5
+    assert_same(compiled(x), net.linear(x) + 5)
+    Net.forward = lambda self, x: self.other(self.linear(x))
+    for _ in range(2):
+        assert_same(compiled(x), net.linear(x) - 1)
+    Net.other = staticmethod(lambda x: x - 3)
+    assert_same(compiled(x), net.linear(x) - 3)
+
+
+def test_a_compiled_optimizer_takes_whatever_gradients_there_are():
+    def build():
+        ng.manual_seed(0)
+        model = nn.Linear(3, 2)
+        return model, ng.optim.Adam(model.parameters(), lr=0.1)
+
+    (one, eager), (other, optimizer) = build(), build()
+    step = ng.compile(optimizer.step)
+    for k in range(12):
+        for model, update in ((one, eager.step), (other, step)):
+            if k % 4 != 3:  # else the gradients accumulate
+                model.zero_grad()
+            x = ng.full((4, 3), 0.1 * k)
+            model(x).square().sum().backward()
+            if k == 5:
+                model.bias.grad = ng.ones(4)[::2]  # strided, as the recorded ones were not
+            if k == 7:
+                model.bias.grad = None
+            update()
+        for p, q in zip(one.parameters(), other.parameters(), strict=True):
+            assert ng.equal(p, q), k
+    assert step.reason is None and step.programs <= 4
+
+
+def test_attributes_of_objects_that_are_passed_or_referred_to():
+    class Settings:
+        def __init__(self):
+            self.scale, self.shift, self.calls = 2.0, 1, 0
+
+        def apply(self, x):
+            return x * self.scale
+
+        def reset(self):
+            self.calls = 0
+
+    class Trainer:
+        gain = 3.0
+
+        def __init__(self):
+            self.settings, self.steps = Settings(), 0
+
+        def run(self, x):
+            return self.settings.apply(x) * self.gain
+
+    trainer, x = Trainer(), ng.ones(2)
+    given = ng.compile(lambda settings, x: settings.apply(x) + settings.shift)
+    method = ng.compile(trainer.run)
+    named = ng.compile(lambda settings, x: x * getattr(settings, "sc" + "ale"))
+    for change in (
+        None, None, ("scale", 5.0), ("shift", 4), ("apply", lambda x: x - 1), ("calls", 1),
+        ("scale", 7.0),
+    ):  # fmt: skip
+        if change is not None:
+            setattr(trainer.settings, *change)
+        for _ in range(2):
+            assert_same(given(trainer.settings, x), trainer.settings.apply(x) + trainer.settings.shift)
+            assert_same(method(x), trainer.run(x))
+            assert_same(named(trainer.settings, x), x * trainer.settings.scale)
+    trainer.gain = -1.0
+    assert_same(method(x), trainer.run(x))
+    # What the code does not name may change at will.
+    trainer = Trainer()
+    method = ng.compile(trainer.run)
+    for k in range(6):
+        trainer.steps = trainer.settings.calls = k
+        assert_same(method(x), trainer.run(x))
+    assert method.programs == 1

@@ -178,6 +178,24 @@ def test_a_program_keeps_no_intermediate_memory_of_its_recording():
     assert kept < 3 * x.numel() * 4
 
 
+def test_programs_share_no_gradients_and_hold_only_the_last_ones():
+    model = network()
+    step, x, y = training(model), ng.randn(3, 20), ng.randint(0, 5, (3,))
+    reference = network()
+    optimizer = ng.optim.Adam(reference.parameters(), lr=0.01)
+    for k in range(12):  # programs with gradients before the step and without take turns
+        if k % 3 == 2:
+            model.zero_grad()
+        expected = F.cross_entropy(reference(x), y)
+        optimizer.zero_grad()
+        expected.backward()
+        optimizer.step()
+        assert ng.equal(step(x, y), expected), k
+        for p, q in zip(model.parameters(), reference.parameters(), strict=True):
+            assert ng.equal(p.grad, q.grad), k
+    assert step.programs == 2 and step.reason is None
+
+
 @pytest.mark.parametrize("kind", ["step", "module", "inference", "keywords"])
 def test_calls_leave_memory_flat(kind):
     model = network()

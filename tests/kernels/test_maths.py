@@ -132,6 +132,20 @@ def test_float64_near_the_zeros_of_sine_and_cosine(name):
     assert error.max() <= 2.0, x[error.argmax()]
 
 
+def test_normal_cdf():
+    loop = loop_over(maths.normal_cdf)
+    for x in (*bit_patterns(1), np.linspace(-7, 7, 1 << 18, dtype=np.float32)):
+        exact = np.array([0.5 * math.erfc(-v * math.sqrt(0.5)) for v in x[:: 1 << 4].tolist()])
+        got = run(loop, x[:: 1 << 4])
+        assert np.array_equal(np.isnan(got), np.isnan(exact))
+        assert np.nanmax(np.abs(got - exact)) < 8e-8
+    x = np.linspace(-6, 6, 10001)
+    exact = [0.5 * math.erfc(-v * math.sqrt(0.5)) for v in x.tolist()]
+    np.testing.assert_allclose(run(loop, x), exact, rtol=0, atol=3e-16)
+    ends = np.array([0.0, -0.0, np.inf, -np.inf, -6.1, 9.0], np.float32)
+    np.testing.assert_array_equal(run(loop, ends), [0.5, 0.5, 1, 0, 0, 1])
+
+
 def test_float64_erf():
     x = spread_float64()[:4096]
     error = ulps(run(LOOPS["erf"], x), np.array([math.erf(value) for value in x]))

@@ -66,3 +66,25 @@ def test_values_are_counted_in_bins():
     out = np.zeros(4, np.int64)
     kernels.count_in_bins(x, out, 0, 4)
     assert out.tolist() == np.histogram(x, 4, (0, 4))[0].tolist() == [1, 1, 1, 3]
+
+
+@pytest.mark.parametrize("descending", [0, 1])
+@pytest.mark.parametrize("n", [1, 2, 48, 49, 1000])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i1", "i2", "i4", "i8", "u1"])
+def test_order_of_rows(dtype, n, descending):
+    generator = np.random.default_rng(0)
+    if dtype[0] == "f":
+        x = generator.standard_normal((4, n)).astype(dtype)
+        x[1] = generator.integers(-2, 3, n) * 0.5  # many alike
+        x[2] = generator.choice([0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e38], n)
+    else:
+        limits = np.iinfo(dtype)
+        x = generator.integers(limits.min, limits.max, (4, n), dtype, endpoint=True)
+        x[1] = generator.integers(0, 3, n)
+        x[2] = generator.choice([limits.min, limits.max, 0], n)
+    x[3] = 1
+    positions, *working = (np.full((4, n), -7) for _ in range(4))
+    kernels.order(x, positions, *working, descending)
+    backwards = np.flip(n - 1 - np.argsort(np.flip(x, 1), 1, kind="stable"), 1)
+    expected = backwards if descending else np.argsort(x, 1, kind="stable")
+    np.testing.assert_array_equal(positions, expected)
