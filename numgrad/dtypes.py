@@ -305,4 +305,3 @@ class _Named:
 strided = _Named("strided")
 contiguous_format = _Named("contiguous_format")
 preserve_format = _Named("preserve_format")
-

@@ -576,9 +576,7 @@ class Tensor(Variable):
 
     def __dlpack__(self, *, stream: Any = None, **kwargs: Any) -> Any:
         if self.requires_grad:
-            raise BufferError(
-                "Can't export tensors that require gradient, use tensor.detach()"
-            )
+            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         return cpu.values(self._data, "the function").__dlpack__(**kwargs)
 
     def __dlpack_device__(self) -> tuple:

@@ -69,7 +69,15 @@ PLACES = {
 }
 #: What these modules import for themselves, base classes without use of their own, and settings
 #: that change nothing one can print.
-INSIDE = {"get_num_threads", "set_num_threads", "Variable", "CompositeSchedule", "LambdaSchedule", "set_value", "values_of"}
+INSIDE = {
+    "get_num_threads",
+    "set_num_threads",
+    "Variable",
+    "CompositeSchedule",
+    "LambdaSchedule",
+    "set_value",
+    "values_of",
+}
 
 
 def public():

@@ -184,7 +184,9 @@ class Entry:
                 self.graded.append(tensor)
                 recorder.inputs.append(value)
         if self.graded and self.backward is not None:
-            raise CompileError("the function reads gradients and returns what can be differentiated")
+            raise CompileError(
+                "the function reads gradients and returns what can be differentiated"
+            )
 
     def _compare(self, before: Before, call: Arguments, recorder: Recorder) -> None:
         """Find what the run did to the tensors that were there before."""
@@ -490,11 +492,12 @@ class Entry:
                 return f"an argument or grad mode was {was}, is {now}"
         for guard in self.reach.guards:
             if not _function(f"lambda: {guard}", self.reach.scope)():
-                return f"it refers to something that has changed; no longer: {self._readable(guard)}"
+                return (
+                    f"it refers to something that has changed; no longer: {self._readable(guard)}"
+                )
         if self.reach.snapshots() != self.snapshots:
             return "a module or an optimizer has changed"
         return "the shape, dtype or strides of an argument, or a parameter's gradient, is another"
-
 
     def _readable(self, guard: str) -> str:
         """A guard with what its names stand for."""

@@ -182,7 +182,12 @@ def fingerprint(*functions: object) -> str:
                     add(name)
                     visit(scope[name])
         elif isinstance(value, Dispatcher):
-            add([(name, compiler_option(value.targetoptions[name])) for name in sorted(value.targetoptions)])
+            add(
+                [
+                    (name, compiler_option(value.targetoptions[name]))
+                    for name in sorted(value.targetoptions)
+                ]
+            )
             visit(value.py_func)
         elif isinstance(value, python_types.ModuleType):
             add(value.__name__)
@@ -195,7 +200,9 @@ def fingerprint(*functions: object) -> str:
             for part in value.__fingerprint__():
                 visit(part)
         else:
-            add((type(value).__qualname__, getattr(value, "__qualname__", None) or str(value)[:200]))
+            add(
+                (type(value).__qualname__, getattr(value, "__qualname__", None) or str(value)[:200])
+            )
 
     for function in functions:
         visit(function)

@@ -170,9 +170,7 @@ class Spec:
     the range, whatever it held) or "updates" (reads and writes, or writes some elements only).
     """
 
-    def __init__(
-        self, kind: str, dtype: Any = None, ndim: int = 0, effect: str = "reads"
-    ) -> None:
+    def __init__(self, kind: str, dtype: Any = None, ndim: int = 0, effect: str = "reads") -> None:
         self.kind = kind
         self.dtype = None if dtype is None else np.dtype(dtype)
         self.ndim = ndim
@@ -408,9 +406,7 @@ class Kernel:
         """Declare the CUDA form of the kernel: see `cuda/__init__.py`."""
 
         def declare(function: Callable) -> Twin:
-            self.twin = Twin(
-                function, self.name, self.parameters, self.specs, each, threads, items
-            )
+            self.twin = Twin(function, self.name, self.parameters, self.specs, each, threads, items)
             return self.twin
 
         return declare

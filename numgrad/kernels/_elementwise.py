@@ -177,8 +177,7 @@ _SYMBOLS = {
     "numgrad_move": (_move, numba.types.void(*[numba.types.int64] * 7)),
 }
 layout_of, move = (
-    numba.types.ExternalFunction(symbol, signature)
-    for symbol, (_, signature) in _SYMBOLS.items()
+    numba.types.ExternalFunction(symbol, signature) for symbol, (_, signature) in _SYMBOLS.items()
 )
 
 
@@ -349,7 +348,9 @@ class Elementwise:
                 )
             same = value.shape == out.shape and value.strides == out.strides
             if np.shares_memory(value, out) and not (same and _start(value) == _start(out)):
-                raise ValueError(f"{self.name}: {name} and out overlap without being the same array")
+                raise ValueError(
+                    f"{self.name}: {name} and out overlap without being the same array"
+                )
         if not out.flags.writeable:
             raise ValueError(f"{self.name}: out is read-only")
         if dtype is None:

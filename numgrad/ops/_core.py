@@ -447,8 +447,10 @@ def _fits(y: Any, x: Any) -> bool:
 
 def _check_overlap(tensor: Any) -> None:
     data = tensor._data
-    if 0 in data.strides and data.size and any(
-        n > 1 and s == 0 for n, s in zip(data.shape, data.strides, strict=True)
+    if (
+        0 in data.strides
+        and data.size
+        and any(n > 1 and s == 0 for n, s in zip(data.shape, data.strides, strict=True))
     ):
         raise RuntimeError(
             "unsupported operation: more than one element of the written-to tensor refers to a "
@@ -669,9 +671,7 @@ def nary(
     positions = {n: k for k, n in enumerate([*kernel.inputs, "out"])}
     # What each derivative takes: positions among the inputs, `count` for the output, -1 for grad.
     takes = [
-        None
-        if d is None
-        else [-1 if n == "grad" else positions[n] for n in d.inputs]
+        None if d is None else [-1 if n == "grad" else positions[n] for n in d.inputs]
         for d in derivatives
     ]
     passes = [d is not None and d.function is _identity for d in derivatives]
@@ -898,9 +898,7 @@ def binary(
         return result if out is None else write_out(out, result)
 
     derivatives = [kernel.derivatives.get(n) for n in kernel.inputs]
-    uses = [
-        set() if d is None else {n for n in d.inputs if n != "grad"} for d in derivatives
-    ]
+    uses = [set() if d is None else {n for n in d.inputs if n != "grad"} for d in derivatives]
     first, second = kernel.inputs
     has = [d is not None for d in derivatives]
     # For (needs first, needs second): which of first, second and the output to keep.

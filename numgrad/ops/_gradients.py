@@ -24,7 +24,8 @@ def own(grad: Any) -> Any:
         or grad._node is not None
         or data.base is not None
         or not data.flags.c_contiguous
-        or sys.getrefcount(data) > _HELD_BY_TENSOR + (cpu.recorder is not None and cpu.recorder.holds(data))
+        or sys.getrefcount(data)
+        > _HELD_BY_TENSOR + (cpu.recorder is not None and cpu.recorder.holds(data))
     ):
         return wrap(copy_array(data, data.dtype))
     return grad
@@ -57,6 +58,4 @@ def has_nan(tensor: Any) -> bool:
     return bool(np.isnan(values(tensor._data, "detect_anomaly")).any())
 
 
-engine.use(
-    {"accumulate": add, "ones_like": ones_like, "fit": fit, "own": own, "has_nan": has_nan}
-)
+engine.use({"accumulate": add, "ones_like": ones_like, "fit": fit, "own": own, "has_nan": has_nan})

@@ -115,7 +115,11 @@ def unique(
             "There are 0 sized dimensions, and they aren't selected, so unique cannot be applied"
         )
     values, inverse, counts = np.unique(
-        _core.values(data, "unique"), return_inverse=True, return_counts=True, axis=axis, equal_nan=False
+        _core.values(data, "unique"),
+        return_inverse=True,
+        return_counts=True,
+        axis=axis,
+        equal_nan=False,
     )
     found = [values, inverse.reshape(data.shape if axis is None else (-1,)), counts]
     return _chosen(found, return_inverse, return_counts)

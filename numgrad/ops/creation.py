@@ -180,9 +180,7 @@ def _check_fits(array: np.ndarray, wanted: np.dtype) -> None:
         high = np.iinfo(wanted).max
         low = -high if wanted.kind == "u" else -high - 1
         if array.min() < low or array.max() > high:
-            raise RuntimeError(
-                f"value cannot be converted to type {wanted.name} without overflow"
-            )
+            raise RuntimeError(f"value cannot be converted to type {wanted.name} without overflow")
 
 
 def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tensor:
@@ -383,8 +381,7 @@ def full(
     """
     if hasattr(size, "__index__"):
         raise TypeError(
-            "full(): argument 'size' (position 1) must be tuple of ints, not "
-            f"{type(size).__name__}"
+            f"full(): argument 'size' (position 1) must be tuple of ints, not {type(size).__name__}"
         )
     if dtype is None:
         dtype = FROM_NUMPY[_number_dtype(fill_value)]
@@ -489,7 +486,9 @@ def eye(
             [0., 1.]])
     """
     if n < 0 or (m is not None and m < 0):
-        raise RuntimeError(f"{'n' if n < 0 else 'm'} must be greater or equal to 0, got {n if n < 0 else m}")
+        raise RuntimeError(
+            f"{'n' if n < 0 else 'm'} must be greater or equal to 0, got {n if n < 0 else m}"
+        )
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
     columns = n if m is None else m
     data = _core.zeros((n, columns), wanted)
@@ -521,17 +520,13 @@ def arange(
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if (end - start) * step < 0:
-        raise RuntimeError(
-            "upper bound and lower bound inconsistent with step sign"
-        )
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     if not all(math.isfinite(v) for v in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if dtype is not None and as_numpy_dtype(dtype).kind == "b":
         raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
     integral = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
-    wanted = (
-        as_numpy_dtype(dtype) if dtype else INT64 if integral else get_default_dtype().numpy
-    )
+    wanted = as_numpy_dtype(dtype) if dtype else INT64 if integral else get_default_dtype().numpy
     if integral:
         data = np.arange(start, end, step, dtype=INT64).astype(wanted, copy=False)
     else:

@@ -356,9 +356,7 @@ _clamp_min: Any = nary(table.clamp_min, "clamp", links=False)
 _clamp_max: Any = nary(table.clamp_max, "clamp", links=False)
 
 
-def clamp(
-    input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None
-) -> Tensor:
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None = None) -> Tensor:
     """The elements of `input`, those below `min` replaced by it, those above `max` likewise.
 
     >>> numgrad.clamp(numgrad.tensor([-2., 0.5, 3.]), min=-1, max=1)
@@ -549,7 +547,9 @@ def xlogy(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
 
 floor = _only("fiu", "floor_vml_cpu", unary(table.floor_, "floor", integers="same", same_out=True))
 ceil = _only("fiu", "ceil_vml_cpu", unary(table.ceil_, "ceil", integers="same", same_out=True))
-trunc = fix = _only("fiu", "trunc_vml_cpu", unary(table.trunc_, "trunc", integers="same", same_out=True))
+trunc = fix = _only(
+    "fiu", "trunc_vml_cpu", unary(table.trunc_, "trunc", integers="same", same_out=True)
+)
 frac = _only("f", "frac_cpu", unary(table.frac, "frac", same_out=True))
 _copysign = binary(table.copysign_, "copysign", floating=True)
 
@@ -643,8 +643,12 @@ def _integral(operation: Any, name: str, refused: str = "f") -> Any:
 bitwise_and = _integral(binary(table.bitwise_and, "bitwise_and", number_first=True), "bitwise_and")
 bitwise_or = _integral(binary(table.bitwise_or, "bitwise_or", number_first=True), "bitwise_or")
 bitwise_xor = _integral(binary(table.bitwise_xor, "bitwise_xor", number_first=True), "bitwise_xor")
-bitwise_left_shift = _integral(binary(table.left_shift, "lshift", number_first=True), "bitwise_left_shift", "fb")
-bitwise_right_shift = _integral(binary(table.right_shift, "rshift", number_first=True), "bitwise_right_shift", "fb")
+bitwise_left_shift = _integral(
+    binary(table.left_shift, "lshift", number_first=True), "bitwise_left_shift", "fb"
+)
+bitwise_right_shift = _integral(
+    binary(table.right_shift, "rshift", number_first=True), "bitwise_right_shift", "fb"
+)
 _bitwise_not = unary(table.bitwise_not, "bitwise_not", integers=table.bitwise_not)
 
 
@@ -853,8 +857,6 @@ def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
 add_examples(globals())
 
 # ------------------------------------------------------------------- in-place forms
-
-
 
 
 def _scaled_direct(sign: int) -> Callable[..., bool]:

@@ -75,4 +75,6 @@ def add_examples(functions: dict[str, Callable]) -> None:
     for place, (*values, shown) in EXAMPLES.items():
         function = functions[place.rpartition(".")[2]]
         arguments = ", ".join([f"numgrad.tensor({v})" for v in values])
-        function.__doc__ = f"{function.__doc__}\n\n    >>> numgrad.{place}({arguments})\n    {shown}\n    "
+        function.__doc__ = (
+            f"{function.__doc__}\n\n    >>> numgrad.{place}({arguments})\n    {shown}\n    "
+        )

@@ -125,7 +125,9 @@ def _add_backward(node: Any, grad: Any) -> tuple:
     return grad, take_slices(reshape(grad, place.source), axis, index)
 
 
-def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+def index_add_(
+    self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1
+) -> Tensor:
     """In-place version of `index_add`."""
     return _index_add(self, dim, index, source, alpha, True)
 

@@ -251,9 +251,7 @@ def t(input: Tensor) -> Tensor:
     """
     data = input._data
     if data.ndim > 2:
-        raise RuntimeError(
-            f"t() expects a tensor with <= 2 dimensions, but self is {data.ndim}D"
-        )
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {data.ndim}D")
     if data.ndim < 2:
         return _view(input, data.view(), "AliasBackward0", t, (), _reshape_backward)
     return _view(input, data.T, "TBackward0", t, (), _t_backward)
@@ -353,7 +351,14 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """
     data = check_tensor(input, "unsqueeze", "input")._data
     axis = normalize_dim(dim, data.ndim + 1)
-    return _view(input, np.expand_dims(data, axis), "UnsqueezeBackward0", unsqueeze, (axis,), _reshape_backward)
+    return _view(
+        input,
+        np.expand_dims(data, axis),
+        "UnsqueezeBackward0",
+        unsqueeze,
+        (axis,),
+        _reshape_backward,
+    )
 
 
 def expand(input: Tensor, *sizes: Any, size: Any = None) -> Tensor:
@@ -539,9 +544,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     data = input._data
     a, b = normalize_dim(dim1, data.ndim), normalize_dim(dim2, data.ndim)
     if a == b:
-        raise RuntimeError(
-            f"diagonal dimensions cannot be identical {dim1}, {dim2}"
-        )
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
     shown = data.diagonal(offset, a, b)
     if data.flags.writeable:
         rows, columns = data.shape[a], data.shape[b]
@@ -550,9 +553,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
             start = [slice(None)] * data.ndim
             start[a], start[b] = slice(max(-offset, 0), None), slice(max(offset, 0), None)
             shown = devices.as_strided(data[tuple(start)], shown.shape, shown.strides)
-    return _view(
-        input, shown, "DiagonalBackward0", diagonal, (offset, a, b), _diagonal_backward
-    )
+    return _view(input, shown, "DiagonalBackward0", diagonal, (offset, a, b), _diagonal_backward)
 
 
 def _diagonal_backward(node: Any, grad: Any) -> Any:
@@ -582,9 +583,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"for storage of size {root.nbytes}"
         )
     flat = devices.as_strided(root, (root.size,), (itemsize,))
-    shown = devices.as_strided(
-        flat[offset:], tuple(size), tuple([s * itemsize for s in stride])
-    )
+    shown = devices.as_strided(flat[offset:], tuple(size), tuple([s * itemsize for s in stride]))
     return record_view(wrap(shown), input, as_strided, (size, stride, storage_offset))
 
 
@@ -763,4 +762,3 @@ def detach(input: Tensor) -> Tensor:
 def alias_of(input: Tensor) -> Any:
     """A view of the whole tensor."""
     return _view(input, input._data.view(), "AliasBackward0", alias_of, (), _clone_backward)
-

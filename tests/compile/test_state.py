@@ -804,7 +804,9 @@ def test_attributes_of_objects_that_are_passed_or_referred_to():
         if change is not None:
             setattr(trainer.settings, *change)
         for _ in range(2):
-            assert_same(given(trainer.settings, x), trainer.settings.apply(x) + trainer.settings.shift)
+            assert_same(
+                given(trainer.settings, x), trainer.settings.apply(x) + trainer.settings.shift
+            )
             assert_same(method(x), trainer.run(x))
             assert_same(named(trainer.settings, x), x * trainer.settings.scale)
     trainer.gain = -1.0

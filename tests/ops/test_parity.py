@@ -405,11 +405,11 @@ def test_in_place_forms(torch, form):
     assert messages[:1] == messages[1:]
 
 
-@pytest.mark.parametrize("form", ["add_(1)", "mul_(2)", "relu_()", "exp_()", "clamp_(0.2)", "sub_(1)"])
+@pytest.mark.parametrize(
+    "form", ["add_(1)", "mul_(2)", "relu_()", "exp_()", "clamp_(0.2)", "sub_(1)"]
+)
 def test_in_place_on_an_expanded_tensor(torch, form):
-    found = [
-        message(call_of(lib, form), lib.tensor([0.5]).expand(3)) for lib in (ng, torch)
-    ]
+    found = [message(call_of(lib, form), lib.tensor([0.5]).expand(3)) for lib in (ng, torch)]
     assert found[0] == found[1]
 
 

@@ -179,7 +179,10 @@ QUIET = {
     ],
     "histc of a range": lambda t: ng.histc(t["x"], 4, 0, 1),
     "floor_divide by number": lambda t: ng.floor_divide(t["n"], 2),
-    "norms": lambda t: [F.layer_norm(t["x"], (6,)), F.batch_norm(t["x"], None, None, training=True)],
+    "norms": lambda t: [
+        F.layer_norm(t["x"], (6,)),
+        F.batch_norm(t["x"], None, None, training=True),
+    ],
     "losses": lambda t: [F.mse_loss(t["x"], t["x"]), F.l1_loss(t["x"], t["x"])],
     "to": lambda t: t["x"].to(ng.float64),
     "optimizer": lambda t: _step(),
