@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from .bench import command
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand; the result is the exit status."""
@@ -14,13 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train an MLP on real handwritten digits")
     demo.add_argument("--epochs", type=int, default=30)
-    bench = commands.add_parser("bench", help="measure numgrad beside torch and others")
-    bench.add_argument(
-        "suite", nargs="?", default="all", help="training, small, kernels, sizes, compile, all"
-    )
-    bench.add_argument("--case", metavar="TEXT", default="", help="only cases named with this")
-    bench.add_argument("--json", metavar="FILE", help="also write the figures to a file")
-    bench.add_argument("--quick", action="store_true", help="fewer repeats")
+    bench = commands.add_parser("bench", help="measure kernels, beside NumPy, torch and JAX")
+    command.add_arguments(bench)
     commands.add_parser("info", help="versions, processor, threads, BLAS, kernel cache")
     cache = commands.add_parser("cache", help="the disk cache of compiled kernels")
     cache.add_argument("action", choices=["list", "clear"], nargs="?", default="list")
@@ -31,9 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return run_demo(epochs=chosen.epochs)
     if chosen.command == "bench":
-        from .bench import main as run_bench
-
-        return run_bench(chosen.suite, chosen.json, chosen.quick, chosen.case)
+        return command.run(chosen)
     from . import _info
 
     if chosen.command == "info":

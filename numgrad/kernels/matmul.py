@@ -128,6 +128,8 @@ def matmul_small(
     a time, so that four sums are under way at once.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
@@ -262,6 +264,8 @@ def matmul_thin(
     matrix, with all of the shorter one. With n the shorter, outᵀ = Bᵀ Aᵀ is computed.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
@@ -315,6 +319,8 @@ def matmul_packed(
     for all of its rows.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
