@@ -412,8 +412,9 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING  # isort: skip
 
 if _TYPE_CHECKING:
     from . import profiler as profiler
+    from . import viz as viz
 else:
-    _LATE = {"profiler": ("profiler", None)}
+    _LATE = {"profiler": ("profiler", None), "viz": ("viz", None)}
 
     def __getattr__(name):
         if name not in _LATE:

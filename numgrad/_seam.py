@@ -69,9 +69,13 @@ def operation_frame(depth: int) -> FrameType | None:
     return found
 
 
-def launch_name(depth: int = 2) -> str:
+def launch_name(depth: int) -> str:
     """The name of the operation that is launching, "" where it is none."""
-    frame = operation_frame(depth)
+    return name_of(operation_frame(depth + 1))
+
+
+def name_of(frame: FrameType | None) -> str:
+    """The name of the operation whose call a frame is, "" for None."""
     if frame is None:
         return ""
     name = frame.f_code.co_name
@@ -82,7 +86,7 @@ def launch_name(depth: int = 2) -> str:
     return name.strip("_")
 
 
-def user_line(depth: int = 2) -> str:
+def user_line(depth: int) -> str:
     """`file:line` of the innermost frame outside numgrad."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None and frame.f_code.co_filename.startswith(_ROOT):
