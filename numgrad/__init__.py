@@ -413,8 +413,13 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING  # isort: skip
 if _TYPE_CHECKING:
     from . import profiler as profiler
     from . import viz as viz
+    from ._summary import summary as summary
 else:
-    _LATE = {"profiler": ("profiler", None), "viz": ("viz", None)}
+    _LATE = {
+        "profiler": ("profiler", None),
+        "viz": ("viz", None),
+        "summary": ("_summary", "summary"),
+    }
 
     def __getattr__(name):
         if name not in _LATE:
