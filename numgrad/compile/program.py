@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Program:
     ) -> None:
         self.graph = graph
         self.kept: list[Any] = []  # what the table points to
+        self.arguments: list[tuple] = []  # of each call
         self.arrays: dict[tuple, np.ndarray] = {}
         #: Numbers that may change: a float object or a 0-d array, and the origin of its value.
         self.floats: list[tuple[Any, Any]] = []
@@ -74,7 +75,7 @@ class Program:
         header[native.POOL] = launcher.context
         self.header = header
         self.address = header.ctypes.data
-        self.run = runner.run
+        self.run = self.run_whole = runner.run
 
     # ------------------------------------------------------------------ memory
 
@@ -187,7 +188,8 @@ class Program:
         for k, check in enumerate(checks):
             offset = check.flag.offset + check.index * check.flag.dtype.itemsize
             self._point(table.ctypes.data + 8 * k, check.flag.storage, offset)
-        self.kept += [arguments, table]
+        self.kept.append(table)
+        self.arguments.append(arguments)
         address = call.kernel.addresses.get(call.dtype) or call.kernel.compile(call.dtype)
         pieces = min(call.n, 2 * call.work // PARALLEL_WORK) if call.work >= PARALLEL_WORK else 1
         items = id(arguments) + tuple.__basicsize__
@@ -224,6 +226,33 @@ class Program:
                 if not mine.pinned and (id(mine) in written or id(its) in written):
                     rows.append((k, mine.nbytes, -1, its.address, its.nbytes))
         return [word for row in rows for word in row], len(rows)
+
+    def run_in_steps(self, arrays: tuple, step: Callable[[Call, Callable], None]) -> int:
+        """As `run`, but launch by launch: `step(call, launch)` has to call `launch()`."""
+        header = self.header.copy()
+        header[native.CALLS] = 0  # what has to hold, and the addresses of the arguments
+        status = self.run_whole(header.ctypes.data, arrays)
+        if status:
+            return status
+        for position, (call, launch) in enumerate(self._launches):
+            step(call, launch)
+            if call.checks:
+                if any(self.array(check.flag).item(check.index) for check in call.checks):
+                    return position + 1
+        return 0
+
+    @functools.cached_property
+    def _launches(self) -> list[tuple[Call, Callable]]:
+        """Each call, and a function that makes its launch."""
+        found: list[tuple[Call, Callable]] = []
+        for call, arguments in zip(self.graph.calls, self.arguments, strict=True):
+            address = call.kernel.addresses[call.dtype]
+            if call.work < PARALLEL_WORK:
+                launch = functools.partial(launcher.serial, address, call.n, arguments)
+            else:
+                launch = functools.partial(launcher.parallel, address, call.n, call.work, arguments)
+            found.append((call, launch))
+        return found
 
     # ------------------------------------------------------------------ between runs
 
