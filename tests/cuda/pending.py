@@ -7,10 +7,6 @@ FILES = {
     "cross_entropy": """
         add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
     """,
-    "extremum": """
-        gather_selected max_columns max_parts max_rows min_columns
-        min_parts min_rows scatter_selected
-    """,
     "indexing": """
         add_along add_rows check_index combine_indices gather_along
         join largest_along limit_rows multiply_along multiply_rows
@@ -33,14 +29,6 @@ FILES = {
         geometric integers log_normal multinomial normal_float32
         normal_float64 normal_one_by_one permutation seed uniform_float32
         uniform_float64 wide_integers
-    """,
-    "reduction": """
-        all_columns all_rows amax_columns amax_rows amin_columns
-        amin_rows any_columns any_rows count_nonzero_columns count_nonzero_rows
-        nansum_columns nansum_rows norm1_columns norm1_rows norm2_columns
-        norm2_rows norm_max_columns norm_max_rows norm_min_columns norm_min_rows
-        prod_columns prod_integers_columns prod_integers_rows prod_rows sum_columns
-        sum_integers_columns sum_integers_rows sum_rows
     """,
     "scan": """
         cummax cummin cumprod cumprod_integers cumsum
