@@ -17,14 +17,14 @@ from .cuda import T, cuda, device
 from .cuda.rows import (
     ahead,
     chunk_of,
+    column_at,
     column_blocks,
+    columns_of,
     joining,
-    one_thread,
     place,
     reading,
     row_blocks,
     split,
-    tile,
 )
 from .maths_bits import select
 from .reduction import INDEX, INLINED, STRIP, column_items
@@ -235,24 +235,11 @@ def _on_cuda(
         ),
     )
     def _(x, values, values_size, indices, n, inner, chunk):
-        if one_thread(min(n, chunk), values_size):
-            item = cuda.grid(1) + 0
-            while item < values_size:
-                outer, column = split(item, inner)
-                outer, begin, length = chunk_of(outer, n, chunk)
-                source = ahead(x, (outer * n + begin) * inner + column)
-                state = (source[0], begin)
-                best, position = read_column(state, source, length, 0, 1, inner, begin)
-                values[item] = best
-                indices[item] = position
-                item += cuda.gridsize(1)
-            return
-        width, side, column, row = tile(inner)
-        strips = (inner + width - 1) // width
-        item = cuda.blockIdx.x + 0
-        while item < values_size // inner * strips:
-            part, strip = split(item, strips)
-            own = min(strip * width + column, inner - 1)
+        item, items, step, width, side, column, row = columns_of(
+            values_size, min(n, chunk), inner
+        )
+        while item < items:
+            part, own = column_at(item, inner, width, column)
             outer, begin, length = chunk_of(part, n, chunk)
             source = ahead(x, (outer * n + begin) * inner + own)
             state = (source[0], begin)
@@ -262,22 +249,30 @@ def _on_cuda(
             if row == 0:
                 values[part * inner + own] = best
                 indices[part * inner + own] = position
-            item += cuda.gridDim.x
+            item += step
 
-    @parts.on_cuda()
-    def _(items, x, positions, values, indices, parts, inner):
-        item = cuda.grid(1) + 0
+    @parts.on_cuda(
+        each="block",
+        items=lambda x, positions, values, indices, parts, inner: column_blocks(
+            values.size, int(parts), int(inner)
+        ),
+    )
+    def _(x, positions, values, values_size, indices, parts, inner):
+        item, items, step, width, side, column, row = columns_of(values_size, parts, inner)
         while item < items:
-            outer, column = split(item, inner)
-            start = outer * parts * inner + column
-            best, position = x[start], positions[start]
-            for part in range(1, parts):
+            outer, own = column_at(item, inner, width, column)
+            start = outer * parts * inner + own
+            state = (x[start], positions[start])
+            part = row + 0
+            while row < side and part < parts:
                 at = start + part * inner
-                if beats(x[at], best):
-                    best, position = x[at], positions[at]
-            values[item] = best
-            indices[item] = position
-            item += cuda.gridsize(1)
+                state = merge(state, (x[at], positions[at]))
+                part += side
+            best, position = join_column(state, width, side, row)
+            if row == 0:
+                values[outer * inner + own] = best
+                indices[outer * inner + own] = position
+            item += step
 
 
 max_rows, max_columns, max_parts = _extremum("max", "largest", maximum, lambda a, b: a > b)

@@ -27,14 +27,13 @@ from .cuda import T, cuda, device
 from .cuda.rows import (
     ahead,
     chunk_of,
+    column_at,
     column_blocks,
+    columns_of,
     joining,
-    one_thread,
     place,
     reading,
     row_blocks,
-    split,
-    tile,
 )
 
 INDEX = scalar(np.int64)
@@ -240,23 +239,9 @@ def _on_cuda(
         ),
     )
     def _(x, out, out_size, n, inner, chunk, parameter):
-        if one_thread(min(n, chunk), out_size):
-            item = cuda.grid(1) + 0
-            while item < out_size:
-                outer, column = split(item, inner)
-                outer, begin, length = chunk_of(outer, n, chunk)
-                values = ahead(x, (outer * n + begin) * inner + column)
-                state = first(values, parameter)
-                state = read_column(state, values, length, 0, 1, inner, parameter)
-                out[item] = finish(state, parameter)
-                item += cuda.gridsize(1)
-            return
-        width, side, column, row = tile(inner)
-        strips = (inner + width - 1) // width
-        item = cuda.blockIdx.x + 0
-        while item < out_size // inner * strips:
-            part, strip = split(item, strips)
-            own = min(strip * width + column, inner - 1)
+        item, items, step, width, side, column, row = columns_of(out_size, min(n, chunk), inner)
+        while item < items:
+            part, own = column_at(item, inner, width, column)
             outer, begin, length = chunk_of(part, n, chunk)
             values = ahead(x, (outer * n + begin) * inner + own)
             state = first(values, parameter)
@@ -265,7 +250,7 @@ def _on_cuda(
             state = join_column(state, width, side, row)
             if row == 0:
                 out[part * inner + own] = finish(state, parameter)
-            item += cuda.gridDim.x
+            item += step
 
 
 def _first(value, parameter):

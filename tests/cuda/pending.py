@@ -1,9 +1,6 @@
 """The kernels that have no CUDA form yet, by file."""
 
 FILES = {
-    "checks": """
-        check_between check_not_negative check_not_zero check_weights
-    """,
     "cross_entropy": """
         add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
     """,
@@ -37,9 +34,6 @@ FILES = {
     "sorting": """
         coordinates count_in_bins count_true count_values leading order
         search sum_weights true_positions
-    """,
-    "variance": """
-        variance_columns variance_parts variance_rows
     """,
 }
 PENDING = {name for names in FILES.values() for name in names.split()}

@@ -11,7 +11,7 @@ pytest.importorskip("greenlet", reason="the CUDA simulator needs greenlet")
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 from twins import Comparison
 
-from numgrad.kernels import extremum, reduction
+from numgrad.kernels import checks, extremum, reduction, variance
 from numgrad.kernels.cuda import rows
 
 ROWS = [  # outer, n, chunk
@@ -72,6 +72,11 @@ def test_rows(outer, n, chunk, dtype, shift):
     best, position = np.empty(parts, dtype), np.empty(parts, np.int64)
     compare(reduction.amax_rows, dtype, best.size, (x, best, *sizes(n, chunk, 1)))
     compare(extremum.min_rows, dtype, best.size, (x, best, position, *sizes(n, chunk)))
+    if x.dtype.kind == "f":
+        mean = np.empty(parts)
+        for data in (x, x[:1] + 1000):
+            arguments = (data, mean[: len(data)], best[: len(data)], *sizes(n, chunk, 1, 1))
+            compare(variance.variance_rows, dtype, arguments[1].size, arguments)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64"])
@@ -88,6 +93,47 @@ def test_columns(outer, n, inner, chunk, dtype):
     best, position = np.empty(parts, dtype), np.empty(parts, np.int64)
     compare(reduction.amin_columns, dtype, items, (x, best, *sizes(n, inner, chunk, 1)))
     compare(extremum.max_columns, dtype, items, (x, best, position, *sizes(n, inner, chunk)))
+    if x.dtype.kind == "f":
+        mean, out = np.empty(parts), np.empty(parts, dtype)
+        items = variance.variance_items(outer, n, inner, chunk)
+        arguments = (x, mean, out, *sizes(n, inner, chunk, 0, -1))
+        compare(variance.variance_columns, dtype, items, arguments)
+
+
+@pytest.mark.parametrize(("outer", "parts", "inner"), [(1, 300, 1), (2, 50, 3), (3, 5, 40)])
+def test_joining_chunks(outer, parts, inner):
+    x = draw((outer, parts, inner), "float32")
+    position = np.broadcast_to(np.arange(parts)[:, None] * 10, x.shape).copy()
+    best, where = np.empty((outer, inner), np.float32), np.empty((outer, inner), np.int64)
+    arguments = (x, position, best, where, *sizes(parts, inner))
+    compare(extremum.max_parts, "float32", best.size, arguments)
+    mean = np.empty((outer, inner))
+    arguments = (x.astype(float), x, mean, best, *sizes(7 * parts - 3, inner, 7, 1, 0))
+    compare(variance.variance_parts, "float32", best.size, arguments)
+
+
+@pytest.mark.parametrize("place", [None, 0, 1, 150, -1])
+def test_checks_look_at_every_element(place):
+    x, row = np.full(301, 0.5, np.float32), np.full((2, 150), 0.5, np.float32)
+    bad = np.zeros(2, np.int64)
+    for kernel, value, limits in [
+        (checks.check_between, np.nan, (0.0, 1.0)),
+        (checks.check_not_negative, -1, ()),
+        (checks.check_not_zero, 0, ()),
+    ]:
+        if place is not None:
+            x[place] = value
+        compare(kernel, "float32", x.size, (x, bad, *limits))
+        assert bad[0] == (place is not None)
+        bad[:] = 0
+    for value in (np.inf, np.nan, -1):
+        if place is not None:
+            row.reshape(-1)[place] = value
+        compare(checks.check_weights, "float32", 2, (row, bad))
+    assert bad.tolist() == [place is not None, 0]
+    row[0, :] = 0
+    compare(checks.check_weights, "float32", 2, (row, bad))
+    assert bad[1] == 1
 
 
 def test_large_reductions_are_cut():

@@ -104,13 +104,25 @@ def place(n, rows):
 
 
 @device
-def tile(inner):
-    """(width, side, column, row): the columns of a tile, the rows that a block reads at a time, and
-    this thread's place, whose row is beyond `side` where it has nothing to do."""
+def columns_of(results, n, inner):
+    """(item, items, step, width, side, column, row): where a thread begins and how it goes on that
+    reduces n elements to each of (…, inner) results, and its place in the tile, `width` columns
+    and `side` rows: beyond `side` it has nothing to read. A thread by itself is a tile of one."""
+    if one_thread(n, results):
+        return cuda.grid(1) + 0, results, cuda.gridsize(1) + 0, 1, 1, 0, 0
     width = min(inner, TILE)
     side = divide32(cuda.blockDim.x + 0, width)
     row = divide32(cuda.threadIdx.x + 0, width)
-    return width, side, cuda.threadIdx.x - row * width, row
+    items = results // inner * ((inner + width - 1) // width)
+    column = cuda.threadIdx.x - row * width
+    return cuda.blockIdx.x + 0, items, cuda.gridDim.x + 0, width, side, column, row
+
+
+@device
+def column_at(item, inner, width, column):
+    """(part, column) of a thread: which (inner) results, and which of them."""
+    part, strip = split(item, (inner + width - 1) // width)
+    return part, min(strip * width + column, inner - 1)
 
 
 @device
@@ -314,11 +326,11 @@ def _one_by_one(update):
     return several
 
 
-def reading(update, several=None):
+def reading(update, several=None, loads=4):
     """Device functions that take elements into a state.
 
     The first, f(state, x, n, lane, lanes, parameter), reads a lane's share of the n elements from
-    the pointer x on. The second, f(state, x, n, first, step, inner, parameter), reads every
+    the pointer x on, 16 bytes at a time, `loads` (4 or 2) of them under way. The second, f(state, x, n, first, step, inner, parameter), reads every
     `step`-th of the n elements of a column from the `first` on, `inner` apart in memory.
     """
     several = several or _one_by_one(update)
@@ -327,14 +339,14 @@ def reading(update, several=None):
     def of_row(state, x, n, lane, lanes, parameter):
         i = lane + 0
         if lanes >= 32:
-            # Up to a 16-byte boundary, then four loads of 16 bytes at a time.
+            # Up to a 16-byte boundary, then several loads of 16 bytes at a time.
             head = min(n, unaligned(x))
             if lane < head:
                 state = update(state, x[lane], i, parameter)
             body, wide = ahead(x, head), width(x)
             count = (n - head) // wide
             group = lane + 0
-            while group + 3 * lanes < count:
+            while loads == 4 and group + 3 * lanes < count:
                 a, b = load_wide(body, group), load_wide(body, group + lanes)
                 c, d = load_wide(body, group + 2 * lanes), load_wide(body, group + 3 * lanes)
                 state = several(state, a, head + group * wide, 1, parameter)
@@ -342,6 +354,11 @@ def reading(update, several=None):
                 state = several(state, c, head + (group + 2 * lanes) * wide, 1, parameter)
                 state = several(state, d, head + (group + 3 * lanes) * wide, 1, parameter)
                 group += 4 * lanes
+            while loads == 2 and group + lanes < count:
+                a, b = load_wide(body, group), load_wide(body, group + lanes)
+                state = several(state, a, head + group * wide, 1, parameter)
+                state = several(state, b, head + (group + lanes) * wide, 1, parameter)
+                group += 2 * lanes
             while group < count:
                 a = load_wide(body, group)
                 state = several(state, a, head + group * wide, 1, parameter)
