@@ -144,9 +144,7 @@ join_row, _ = joining(weights_joined, np.int32, T)
 read_row, _ = reading(weight_taken_in)
 
 
-@check_weights.on_cuda(
-    each="block", items=lambda weights, bad: weights.size // weights.shape[-1]
-)
+@check_weights.on_cuda(each="block", items=lambda weights, bad: weights.size // weights.shape[-1])
 def _(items, weights, weights_size, bad):
     n = weights_size // items
     lanes, lane, group, groups = place(n, items)

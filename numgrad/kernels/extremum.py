@@ -235,9 +235,7 @@ def _on_cuda(
         ),
     )
     def _(x, values, values_size, indices, n, inner, chunk):
-        item, items, step, width, side, column, row = columns_of(
-            values_size, min(n, chunk), inner
-        )
+        item, items, step, width, side, column, row = columns_of(values_size, min(n, chunk), inner)
         while item < items:
             part, own = column_at(item, inner, width, column)
             outer, begin, length = chunk_of(part, n, chunk)

@@ -27,10 +27,6 @@ FILES = {
         normal_float64 normal_one_by_one permutation seed uniform_float32
         uniform_float64 wide_integers
     """,
-    "scan": """
-        cummax cummin cumprod cumprod_integers cumsum
-        cumsum_integers linear_scan logcumsumexp scatter_added
-    """,
     "sorting": """
         coordinates count_in_bins count_true count_values leading order
         search sum_weights true_positions

@@ -180,30 +180,30 @@ def store_wide(pointer, group, values):
 # ------------------------------------------------------------------------------- joining
 
 
-def _exchange(value, lanes):
-    """The state of the thread whose number in the warp differs by `lanes`, a power of two."""
-    return cuda.shfl_xor_sync(FULL, value, lanes)
+def _from_lane(value, lane):
+    """The state of a thread of the same warp."""
+    return cuda.shfl_sync(FULL, value, lane)
 
 
-def _exchange_for(value, lanes):
+def _from_lane_for(value, lane):
     if isinstance(value, types.BaseTuple):
         return (_pair, _triple)[len(value) - 2]
     if isinstance(value, types.Integer) and value.bitwidth < 32:
         kind = as_dtype(value).type
-        return lambda value, lanes: kind(cuda.shfl_xor_sync(FULL, np.int32(value), lanes))
-    return _exchange
+        return lambda value, lane: kind(cuda.shfl_sync(FULL, np.int32(value), lane))
+    return _from_lane
 
 
-def _pair(state, lanes):
-    return exchange(state[0], lanes), exchange(state[1], lanes)
+def _pair(state, lane):
+    return from_lane(state[0], lane), from_lane(state[1], lane)
 
 
-def _triple(state, lanes):
-    return exchange(state[0], lanes), exchange(state[1], lanes), exchange(state[2], lanes)
+def _triple(state, lane):
+    return from_lane(state[0], lane), from_lane(state[1], lane), from_lane(state[2], lane)
 
 
-exchange = ScalarFunction(
-    _exchange, _exchange_for, name="exchange", depends_on=(_exchange_for, _pair, _triple)
+from_lane = ScalarFunction(
+    _from_lane, _from_lane_for, name="from_lane", depends_on=(_from_lane_for, _pair, _triple)
 )
 
 
@@ -214,15 +214,14 @@ def joining(merge, *kinds):
     second, f(state, width, side, row), joins those of each column of a tile, for its row 0. Both
     call `merge(a, b)` with `a` from the lower lane or row, and need every thread of the block.
     """
-    trade = _TRADES[len(kinds) - 1](*kinds)
+    trade = trading(*kinds)
 
     @device
     def butterfly(state, lanes):
-        offset = lanes >> 1
+        lane, offset = cuda.threadIdx.x & 31, lanes >> 1
         while offset > 0:
-            other = exchange(state, offset)
-            upper = (cuda.threadIdx.x & offset) != 0
-            low, high = (other, state) if upper else (state, other)
+            other = from_lane(state, lane ^ offset)
+            low, high = (other, state) if lane & offset else (state, other)
             state = merge(low, high)
             offset >>= 1
         return state
@@ -306,7 +305,9 @@ def _trade3(kind0, kind1, kind2):
     return trade
 
 
-_TRADES = (_trade1, _trade2, _trade3)
+def trading(*kinds):
+    """The `trade` of states whose parts are of these types."""
+    return (_trade1, _trade2, _trade3)[len(kinds) - 1](*kinds)
 
 
 # ------------------------------------------------------------------------------- reading
