@@ -406,3 +406,18 @@ from . import func as func  # isort: skip
 # Last: subpackages have the same names.
 from .compiler import compile as compile  # isort: skip
 from .dtypes import device as device  # isort: skip
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING  # isort: skip
+
+if _TYPE_CHECKING:
+    from . import distributed as distributed
+    from . import multiprocessing as multiprocessing
+else:
+
+    def __getattr__(name):
+        """Subpackages that most programs don't use, imported when first asked for."""
+        if name in ("distributed", "multiprocessing"):
+            import importlib
+
+            return importlib.import_module(f"{__name__}.{name}")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,6 +8,7 @@ one call, whatever the number of launches.
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -248,6 +249,10 @@ class Program:
         self.header[native.GUARDS] = len(guards)
         self.header[native.GUARDS + 1] = words.ctypes.data
 
+    def update_guards(self, values: Sequence[int]) -> None:
+        """Other values for the first guards there are."""
+        self._guards[1 : native.GUARD * len(values) : native.GUARD] = values
+
     def raise_check(self, position: int) -> None:
         """Raise what the failed check after a call raises."""
         for check in self.graph.calls[position].checks:
@@ -317,3 +322,33 @@ def slot_offset(name: str) -> int:
 
 
 _offsets: dict[str, int] = {}
+
+
+@functools.cache
+def version_offset() -> int | None:
+    """Where a dict keeps a word that every change to it changes, in bytes from its start.
+
+    None where this Python has none (from 3.14 on).
+    """
+    sample: dict[str, Any] = {"a": 1.0}
+    offset = dict.__basicsize__ - 3 * 8  # before the keys and the values
+    word = ctypes.c_int64.from_address(id(sample) + offset)
+    seen = [word.value]
+    if sample["a"] != 1.0 or list(sample.items()) != [("a", 1.0)] or word.value != seen[0]:
+        return None
+    for change in (
+        lambda: sample.update(a=2.0),
+        lambda: sample.__setitem__("b", 3),
+        lambda: sample.__delitem__("b"),
+        lambda: sample.setdefault("c", 4),
+        lambda: sample.pop("c"),
+        sample.clear,
+    ):
+        change()
+        seen.append(word.value)
+    return offset if len(set(seen)) == len(seen) else None
+
+
+def version_of(d: dict) -> int:
+    """The address of that word."""
+    return id(d) + (version_offset() or 0)
