@@ -98,6 +98,7 @@ def use(new: Any) -> Any:
     old, _driver = _driver, new
     devices.several = devices.several or new is not None
     _pools.clear()
+    _tables.clear()
     _state.__dict__.clear()
     return old
 

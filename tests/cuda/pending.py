@@ -23,11 +23,6 @@ FILES = {
         batch_norm_apply batch_norm_backward batch_norm_stats batch_norm_sums layer_norm_backward
         layer_norm_forward
     """,
-    "optimizer": """
-        adagrad adam adam_amsgrad advance rmsprop
-        rmsprop_centered rmsprop_centered_momentum rmsprop_momentum sgd sgd_momentum
-        survey
-    """,
     "random": """
         bernoulli bernoulli_float32 bernoulli_float64 cauchy exponential
         geometric integers log_normal multinomial normal_float32
@@ -54,4 +49,6 @@ FILES = {
         variance_columns variance_parts variance_rows
     """,
 }
+#: Kernels that run on the host alone, wherever the tensors are.
+HOST = {"survey"}
 PENDING = {name for names in FILES.values() for name in names.split()}

@@ -22,9 +22,11 @@ from numgrad.kernels.cuda import compile as cuda_compile
 
 CAPABILITIES = [(8, 0), (9, 0)]
 #: A thread may have more, but fewer threads then fit.
-REGISTERS = {"float32": 64, "float64": 96, "int64": 64}
+REGISTERS = {"float32": 64, "float64": 128, "int64": 64}
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.
 FLOAT64 = re.compile(r"^\s*(?:@\S+ )?((?!cvt|mov|ld|st|selp)\w[\w.]*\.f64)\b", re.MULTILINE)
+#: What an optimizer's kernel computes of its numbers once for thousands of elements: 1 - beta.
+ONCE = {"sub.f64": re.compile("adam|rmsprop|sgd_momentum")}
 IN_FLOAT64 = re.compile("(sin|cos|tan)_")  # libdevice reduces large angles so
 
 
@@ -35,7 +37,11 @@ def check(build, capability):
     registers = int(re.search(r"Used (\d+) registers", compiled.log)[1])
     assert registers <= REGISTERS[build.dtype.name], f"{label}: {registers} registers"
     if build.dtype == np.float32 and not IN_FLOAT64.match(build.name):
-        found = FLOAT64.findall(cuda_compile.ptx(build, capability))
+        found = [
+            name
+            for name in FLOAT64.findall(cuda_compile.ptx(build, capability))
+            if name not in ONCE or not ONCE[name].match(build.name)
+        ]
         assert not found, f"{label}: {found}"
 
 

@@ -30,6 +30,12 @@ load4, store4 = VECTOR[4]
 
 
 @Intrinsic
+def aligned(pointer, width):
+    """Whether a pointer is aligned for loads of `width` elements, a power of two."""
+    return pointer.start % width == 0  # the memory behind it begins at a multiple of 512
+
+
+@Intrinsic
 def divide32(a, b):
     """a // b of numbers from 0 to 2³² - 1; in 64 bits it takes several times as long."""
     return a // b
