@@ -23,11 +23,13 @@ from numgrad.kernels.cuda import compile as cuda_compile
 CAPABILITIES = [(8, 0), (9, 0)]
 #: A thread may have more, but fewer threads then fit.
 REGISTERS = {"float32": 64, "float64": 128, "int64": 64}
+#: Words of the generator and a search at once.
+MORE = {"philox_multinomial": 96}
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.
 FLOAT64 = re.compile(r"^\s*(?:@\S+ )?((?!cvt|mov|ld|st|selp)\w[\w.]*\.f64)\b", re.MULTILINE)
 #: What an optimizer's kernel computes of its numbers once for thousands of elements: 1 - beta.
 ONCE = {"sub.f64": re.compile("adam|rmsprop|sgd_momentum")}
-IN_FLOAT64 = re.compile("(sin|cos|tan)_")  # libdevice reduces large angles so
+IN_FLOAT64 = re.compile("(sin|cos|tan)_|.*_float64$")  # libdevice reduces large angles so
 
 
 def check(build, capability):
@@ -35,7 +37,9 @@ def check(build, capability):
     label = f"{build.name}({build.dtype}), {capability}"
     assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in compiled.log, label
     registers = int(re.search(r"Used (\d+) registers", compiled.log)[1])
-    assert registers <= REGISTERS[build.dtype.name], f"{label}: {registers} registers"
+    assert registers <= MORE.get(build.name, REGISTERS[build.dtype.name]), (
+        f"{label}: {registers} registers"
+    )
     if build.dtype == np.float32 and not IN_FLOAT64.match(build.name):
         found = [
             name

@@ -76,6 +76,19 @@ def aligned(typingctx, pointer, width):
     return types.boolean(pointer, types.int64), codegen
 
 
+@intrinsic
+def atomic_add(typingctx, pointer, index, value):
+    element = pointer.dtype
+    if not isinstance(element, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        amount = context.cast(builder, args[2], value, element)
+        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), amount, "monotonic")
+
+    return element(pointer, index, value), codegen
+
+
 def _unsigned32(name):
     @intrinsic
     def operation(typingctx, a, b):
