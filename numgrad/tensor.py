@@ -430,12 +430,18 @@ class Tensor(Variable):
         return -1 if self.is_cpu else self.device.index or 0
 
     def pin_memory(self, device: Any = None) -> Tensor:
-        """The tensor itself where no GPU needs page-locked memory."""
-        return self
+        """A copy in page-locked memory, which a GPU copies from by itself; itself without a GPU."""
+        return ops.pin_memory(self)
 
-    def is_pinned(self) -> bool:
+    def is_pinned(self, device: Any = None) -> bool:
         """Whether the memory is page-locked."""
-        return False
+        return self.is_cpu and devices.cuda.is_pinned(self._data)
+
+    def record_stream(self, stream: Any) -> None:
+        """Keep the memory, when the tensor goes, until what is on this stream now is done."""
+        if self.is_cpu:
+            raise RuntimeError("record_stream: the tensor is on the CPU, which has no streams")
+        self._data.memory.record_stream(stream._own)
 
     def share_memory_(self) -> Tensor:
         """Accepted; the data loader's workers move tensors through shared memory themselves."""
@@ -1130,7 +1136,7 @@ class Tensor(Variable):
 
     def cuda(self, device: Any = None, non_blocking: Any = False) -> Tensor:
         """On a GPU."""
-        return ops.to(self, "cuda" if device is None else device)
+        return ops.to(self, "cuda" if device is None else device, non_blocking)
 
     def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """A tensor of the data with this one's dtype."""

@@ -58,12 +58,14 @@ def move(data: Any, like: Any) -> Any:
     return place(data, None if type(like) is np.ndarray else like.memory.index)
 
 
-def place(data: Any, index: int | None) -> Any:
+def place(data: Any, index: int | None, non_blocking: bool = False) -> Any:
     """The array on CUDA device `index`, or on the host for None; itself if it is there."""
     if type(data) is np.ndarray:
-        return data if index is None else cuda.from_host(data, index=index)
+        if index is None:
+            return data
+        return cuda.from_host(data, index=index, non_blocking=non_blocking)
     if index is None:
-        return cuda.to_host(data)
+        return cuda.to_host(data, non_blocking)
     return data if data.memory.index == index else cuda.to_index(data, index)
 
 

@@ -32,7 +32,7 @@ _FUNCTIONS = {
 class Memory:
     """A block of a device's memory; it is given back with the last array on it."""
 
-    __slots__ = ("ptr", "size", "index", "owner", "pool")
+    __slots__ = ("ptr", "size", "index", "owner", "pool", "stream", "users")
 
     def __init__(self, ptr: int, size: int, index: int, owner: Any, pool: Any = None) -> None:
         self.ptr = ptr
@@ -40,8 +40,17 @@ class Memory:
         self.index = index
         self.owner = owner
         self.pool = pool
+        self.stream: Any = None  # that it goes back to
+        self.users: set[Any] | None = None  # other streams that have used it
+
+    def record_stream(self, stream: Any) -> None:
+        """Go back only when what is on `stream` by then is done."""
+        if stream is not self.stream:
+            self.users = {*(self.users or ()), stream}
 
     def __del__(self) -> None:
+        for stream in self.users or ():
+            self.stream.wait(stream)
         if self.pool is not None:
             self.pool.gave_back(self.size)
 

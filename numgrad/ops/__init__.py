@@ -270,6 +270,7 @@ from .views import view_as as view_as
 from .conversion import copy_ as copy_
 from .conversion import fill as fill
 from .conversion import fill_ as fill_
+from .conversion import pin_memory as pin_memory
 from .conversion import to as to
 from .conversion import to_device as to_device
 from .conversion import zero_ as zero_

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
 from ..dtypes import (
     CPU,
     FROM_NUMPY,
@@ -37,8 +39,16 @@ from ._core import (
 )
 
 
-def _place(data: np.ndarray, where: Any, requires_grad: builtins.bool) -> Any:
-    """A tensor on host memory, moved to a device, marked."""
+def _on(where: Any) -> Any:
+    """An array on a device, for new ones to lie beside it; None for the host."""
+    if where is None or where is CPU:
+        return None
+    target = device(where)
+    return devices.cuda.beside(devices.cuda.index_of(target)) if target.type == "cuda" else None
+
+
+def _place(data: Any, where: Any, requires_grad: builtins.bool) -> Any:
+    """A tensor on this memory, moved to a device, marked."""
     tensor = wrap(data)
     if where is not None and where is not CPU:
         target = device(where)
@@ -270,8 +280,9 @@ def as_size(args: Any, function: str = "size", size: Any = None) -> tuple:
     return shape
 
 
-def _new(shape: tuple, dtype_: Any) -> Any:
-    return _core.empty(shape, as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy)
+def _new(shape: tuple, dtype_: Any, where: Any = None) -> Any:
+    wanted = as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy
+    return _core.empty(shape, wanted, _on(where))
 
 
 def fill_array(data: Any, value: Any) -> None:
@@ -295,7 +306,7 @@ def empty(
     >>> numgrad.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    return _place(_new(as_size(sizes, "empty", size), dtype), device, requires_grad)
+    return _place(_new(as_size(sizes, "empty", size), dtype, device), device, requires_grad)
 
 
 def zeros(
@@ -314,7 +325,7 @@ def zeros(
             [0., 0., 0.]])
     """
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
-    data = _core.zeros(as_size(sizes, "zeros", size), wanted)
+    data = _core.zeros(as_size(sizes, "zeros", size), wanted, _on(device))
     return _into(out, _place(data, device, requires_grad))
 
 
@@ -332,7 +343,7 @@ def ones(
     >>> numgrad.ones(2, dtype=numgrad.int64)
     tensor([1, 1])
     """
-    data = _new(as_size(sizes, "ones", size), dtype)
+    data = _new(as_size(sizes, "ones", size), dtype, device)
     fill_array(data, 1)
     return _into(out, _place(data, device, requires_grad))
 
@@ -385,7 +396,7 @@ def full(
         )
     if dtype is None:
         dtype = FROM_NUMPY[_number_dtype(fill_value)]
-    data = _new(as_size((size,), "full"), dtype)
+    data = _new(as_size((size,), "full"), dtype, device)
     _fill(data, fill_value, "full")
     return _into(out, _place(data, device, requires_grad))
 
@@ -396,14 +407,10 @@ def _like(
     source = check_tensor(input, function, "input")._data
     wanted = as_numpy_dtype(dtype) if dtype else source.dtype
 
-    where = device if device is not None else None
-    data = _core.empty(source.shape, wanted, source if where is None else None)
+    data = _core.empty(source.shape, wanted, source if device is None else _on(device))
     if value is not None:
         _fill(data, value, function)
-    if where is not None and type(data) is np.ndarray:
-        return _place(data, where, requires_grad)
-    result = wrap(data)
-    return result.requires_grad_(True) if requires_grad else result
+    return _place(data, device, requires_grad)
 
 
 def empty_like(

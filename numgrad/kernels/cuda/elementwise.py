@@ -42,7 +42,8 @@ class ElementwiseTwin:
         for x in arguments:
             if type(x) is np.ndarray:
                 by_value += "n"
-                values.append(x.item())
+                value = x.item()
+                values.append(int(value) if type(value) is bool else value)
                 continue
             by_value += "p"
             values.append(x.ptr)
