@@ -53,6 +53,34 @@ def root(data: Any) -> Any:
     return data
 
 
+def part(data: Any, shape: tuple, dtype: np.dtype, offset: int, strides: tuple) -> Any:
+    """The array that lies `offset` bytes behind the start of a C-contiguous one."""
+    if type(data) is DeviceArray:
+        return data.part(shape, dtype, offset, strides)
+    return np.ndarray(shape, dtype, data.reshape(-1).view(np.uint8).data, offset, strides)
+
+
+def duplicate(data: Any) -> Any:
+    """A copy of a whole block of memory."""
+    if type(data) is not DeviceArray:
+        return data.ravel("K").copy()
+    copy = cuda.new(data.shape, data.dtype, data)
+    cuda.copy_within(copy, data)
+    return copy
+
+
+def place_of(data: Any) -> int | None:
+    """The number of the GPU that an array is on, None for the host."""
+    return data.memory.index if type(data) is DeviceArray else None
+
+
+def empty_at(shape: Any, dtype: Any, place: int | None) -> Any:
+    """New memory on a GPU, or on the host for None."""
+    return (
+        cpu.empty(shape, dtype) if place is None else cuda.empty(shape, dtype, cuda.beside(place))
+    )
+
+
 def move(data: Any, like: Any) -> Any:
     """A copy of an array on the device of `like`."""
     return place(data, None if type(like) is np.ndarray else like.memory.index)

@@ -140,7 +140,11 @@ class DeviceArray:
 
     def as_strided(self, shape: tuple, strides: tuple) -> DeviceArray:
         """Any shape and strides (in bytes) from the first element on."""
-        shadow = np.ndarray(shape, self.dtype, EVERYWHERE, self.ptr - BASE, strides)
+        return self.part(shape, self.dtype, 0, strides)
+
+    def part(self, shape: tuple, dtype: Any, offset: int, strides: tuple) -> DeviceArray:
+        """Any array `offset` bytes behind the first element."""
+        shadow = np.ndarray(shape, dtype, EVERYWHERE, self.ptr + offset - BASE, strides)
         return self._view(shadow)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:

@@ -291,7 +291,7 @@ def pool(index: int) -> Pool:
     return found
 
 
-def empty(shape: Any, dtype: Any, like: Any = None) -> DeviceArray:
+def new(shape: Any, dtype: Any, like: Any = None) -> DeviceArray:
     """New memory, not initialised, on the device of `like` (by default the current one)."""
     index = _state.index if like is None else like.memory.index
     if type(shape) is not tuple:
@@ -311,7 +311,7 @@ def beside(index: int) -> DeviceArray:
     return at(Memory(BASE, 0, index, None), BASE, (0,), _byte)
 
 
-def from_host(
+def upload(
     array: np.ndarray, like: Any = None, index: int | None = None, non_blocking: bool = False
 ) -> DeviceArray:
     """A C-contiguous copy of a host array on the device of `like`, or on device `index`.
@@ -338,6 +338,12 @@ def from_host(
 def to_host(data: DeviceArray, non_blocking: bool = False) -> np.ndarray:
     """A copy on the host: with `non_blocking` in page-locked memory, filled when the stream is
     there."""
+    if cpu.recorder is not None:
+        cpu.recorder.read("a copy to the host")
+    return _fetch(data, non_blocking)
+
+
+def _fetch(data: DeviceArray, non_blocking: bool = False) -> np.ndarray:
     _not_while_capturing("copies to the host")
     data = dense(data)
     index = data.memory.index
@@ -358,6 +364,8 @@ def to_host(data: DeviceArray, non_blocking: bool = False) -> np.ndarray:
 
 def to_index(data: DeviceArray, index: int) -> DeviceArray:
     """A copy on another device."""
+    if cpu.recorder is not None:
+        cpu.recorder.read("a copy between devices")
     _not_while_capturing("copies to another device")
     data = dense(data)
     source = data.memory.index
@@ -369,6 +377,13 @@ def to_index(data: DeviceArray, index: int) -> DeviceArray:
         driver().copy(memory.ptr, data.ptr, data.nbytes, here, source, index)
         there.wait(here)
     return at(memory, memory.ptr, data.shape, data.dtype)
+
+
+def copy_within(target: DeviceArray, source: DeviceArray) -> None:
+    """Copy the bytes of one C-contiguous array to another on the same device."""
+    if source.nbytes:
+        index = source.memory.index
+        driver().copy(target.ptr, source.ptr, source.nbytes, stream(index), index)
 
 
 # ------------------------------------------------------------------ page-locked memory
@@ -424,7 +439,7 @@ def run(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> No
     index = _index(arguments)
     if not twin.by_value and any(type(a) is np.ndarray for a in arguments):
         arguments = tuple(
-            [from_host(a, index=index) if type(a) is np.ndarray else a for a in arguments]
+            [upload(a, index=index) if type(a) is np.ndarray else a for a in arguments]
         )
     build, items, own_block, values = twin.plan(dtype, n, arguments, tables)
     if items:
@@ -455,8 +470,8 @@ def loaded(build: Any, index: int) -> Any:
     return own[1]
 
 
-#: What operations call: `run`, or while `compile` records, the recorder's.
-launch = run
+#: What operations call: these, or while `compile` records, the recorder's.
+launch, empty, from_host = run, new, upload
 
 
 def _index(arguments: tuple) -> int:
@@ -489,7 +504,7 @@ def tables(arrays: tuple) -> tuple[int, int]:
     if found is None:
         count = len(arrays)
         values = np.array(key[1:], np.int64)
-        data = from_host(values, index=first)
+        data = upload(values, index=first)
         if len(_tables) >= 64:
             del _tables[next(iter(_tables))]
         found = _tables[key] = (data, data.ptr, data.ptr + 8 * count)
@@ -532,7 +547,7 @@ def settle(index: int) -> None:
         own.sync()
     for word, _, function, arguments, _ in waiting:
         if word.item():
-            function(*[to_host(a) if type(a) is DeviceArray else a for a in arguments])
+            function(*[_fetch(a) if type(a) is DeviceArray else a for a in arguments])
             raise RuntimeError(
                 f"a check on {device_of(index)} failed ({function.__name__}), and what it looked "
                 "at has changed since: CUDA_LAUNCH_BLOCKING=1 tells of it at once"
@@ -568,7 +583,9 @@ def _not_while_capturing(what: str) -> None:
 
 def values(data: DeviceArray, what: str) -> np.ndarray:
     """The values, on the host."""
-    return to_host(data)
+    if cpu.recorder is not None:
+        cpu.recorder.read(what)
+    return _fetch(data)
 
 
 def dense(data: DeviceArray) -> DeviceArray:
