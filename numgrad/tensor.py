@@ -580,13 +580,38 @@ class Tensor(Variable):
             return ops.from_numpy(result)
         return result
 
-    def __dlpack__(self, *, stream: Any = None, **kwargs: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return cpu.values(self._data, "the function").__dlpack__(**kwargs)
+        return ops.to_dlpack(self, stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple:
-        return self._data.__dlpack_device__()
+        if self.is_cpu:
+            return self._data.__dlpack_device__()
+        return 2, self.get_device()  # kDLCUDA
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Where the memory on the GPU is, for Numba, CuPy and others."""
+        if self.is_cpu:
+            raise AttributeError(
+                "Can't get __cuda_array_interface__ on non-CUDA tensor type: "
+                f"torch.{ops.type_name(self._data.dtype)}Tensor If CUDA data is required use "
+                "tensor.cuda() to copy tensor to device memory."
+            )
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't get __cuda_array_interface__ on Variable that requires grad. If gradients "
+                "aren't required, use var.detach() to get Variable that doesn't require grad."
+            )
+        return devices.cuda.interface(self._data)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         name = None

@@ -45,7 +45,7 @@ class Memory:
 
     def record_stream(self, stream: Any) -> None:
         """Go back only when what is on `stream` by then is done."""
-        if stream is not self.stream:
+        if stream is not self.stream and self.stream is not None:
             self.users = {*(self.users or ()), stream}
 
     def __del__(self) -> None:

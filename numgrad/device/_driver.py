@@ -267,6 +267,12 @@ class Driver:
         self.enter(index)
         return self.devices[index].create_event(EventOptions(timing_enabled=timing))
 
+    def device_of(self, address: int) -> int:
+        """The number of the device that an address belongs to."""
+        self.enter(getattr(self._current, "index", 0))
+        attribute = api.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        return int(call(api.cuPointerGetAttribute(attribute, address)))
+
     def foreign_stream(self, index: int, handle: int) -> Any:
         """Another library's stream, by its handle; 1 is the legacy default stream."""
         self.enter(index)

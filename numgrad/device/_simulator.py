@@ -226,6 +226,9 @@ class Simulator:
 
     # --------------------------------------------------------- streams and events
 
+    def device_of(self, address: int) -> int:
+        return self._blocks[self._starts[bisect.bisect_right(self._starts, address) - 1]][1]
+
     def foreign_stream(self, index: int, handle: int) -> Stream:
         return Stream(handle)
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from .. import device as devices
 from ..dtypes import device
-from . import cpu
+from . import _dlpack, cpu
 from ._array import BASE, DeviceArray, Memory, at
 
 
@@ -384,6 +384,56 @@ def copy_within(target: DeviceArray, source: DeviceArray) -> None:
     if source.nbytes:
         index = source.memory.index
         driver().copy(target.ptr, source.ptr, source.nbytes, stream(index), index)
+
+
+# -------------------------------------------------------------- other libraries' arrays
+
+
+def from_foreign(found: _dlpack.Foreign, handle: int | None = None) -> DeviceArray:
+    """Another library's array, shared, once its stream (by handle, if given) has made it."""
+    index = found.device_id
+    if handle is not None:
+        _wait_for(index, handle)
+    if 0 in found.shape:
+        return new(found.shape, found.dtype, beside(index))
+    memory = Memory(found.address, 0, index, found.keep)
+    whole = at(memory, found.address, (1,), found.dtype)
+    return whole.part(found.shape, found.dtype, 0, found.strides)
+
+
+def _wait_for(index: int, handle: int) -> None:
+    own = stream(index)
+    if int(own.handle) != (handle or 1):
+        own.wait(driver().foreign_stream(index, handle))
+
+
+def export(data: DeviceArray, handle: int | None) -> Any:
+    """A DLPack capsule, whose memory is ready for what comes on a stream (by handle; None: the
+    legacy default stream; -1: no matter when)."""
+    index = data.memory.index
+    own = stream(index)
+    if handle != -1 and int(own.handle) != (handle or 1):
+        other = driver().foreign_stream(index, handle or 1)
+        other.wait(own)
+        data.memory.record_stream(other)
+    return _dlpack.export(data, data.ptr, _dlpack.CUDA, index)
+
+
+def interface(data: DeviceArray) -> dict[str, Any]:
+    """`__cuda_array_interface__`, version 3."""
+    return {
+        "shape": data.shape,
+        "typestr": data.dtype.str,
+        "data": (data.ptr if data.size else 0, False),
+        "strides": None if data.flags.c_contiguous else data.strides,
+        "version": 3,
+        "stream": int(stream(data.memory.index).handle) or 1,
+    }
+
+
+def from_interface(source: Any) -> DeviceArray:
+    """Another library's array with `__cuda_array_interface__`, shared."""
+    return from_foreign(*_dlpack.from_interface(source, driver().device_of))
 
 
 # ------------------------------------------------------------------ page-locked memory

@@ -207,6 +207,8 @@ from .elementwise import xlogy as xlogy
 from .creation import arange as arange
 from .creation import as_size as as_size
 from .creation import as_tensor as as_tensor
+from .creation import from_dlpack as from_dlpack
+from .creation import to_dlpack as to_dlpack
 from .creation import asarray as asarray
 from .creation import empty as empty
 from .creation import empty_like as empty_like

@@ -12,6 +12,7 @@ import numpy as np
 
 import numgrad.device as devices
 
+from ..device import _dlpack
 from ..dtypes import (
     CPU,
     FROM_NUMPY,
@@ -171,6 +172,9 @@ def tensor(
         if device is not None:
             copied = copied.to(device)
         return copied.requires_grad_(True) if requires_grad else copied
+    if hasattr(data, "__cuda_array_interface__"):
+        copied = _from_interface(data).to(device, dtype, copy=True)
+        return copied.requires_grad_(True) if requires_grad else copied
     array = _infer(data)
     if dtype is not None:
         wanted = as_numpy_dtype(dtype)
@@ -202,8 +206,11 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tens
     if isinstance(data, Tensor):
         result = data if dtype is None else cast(data, as_numpy_dtype(dtype))
         return result if device is None else result.to(device)
-    if isinstance(data, np.ndarray):
-        result = from_numpy(data)
+    if isinstance(data, np.ndarray) or hasattr(data, "__cuda_array_interface__"):
+        if isinstance(data, np.ndarray):
+            result = from_numpy(data)
+        else:
+            result = _from_interface(data)
         result = result if dtype is None else cast(result, as_numpy_dtype(dtype))
         return result if device is None else result.to(device)
     return tensor(data, dtype=dtype, device=device)
@@ -244,6 +251,91 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if type(ndarray) is not np.ndarray:
         ndarray = ndarray.view(np.ndarray)
     return wrap(ndarray)
+
+
+def _from_interface(data: Any) -> Any:
+    """A tensor on the memory of an object with `__cuda_array_interface__`."""
+    array = devices.cuda.from_interface(data)
+    from_numpy_dtype(array.dtype)
+    return wrap(array)
+
+
+def from_dlpack(
+    ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None
+) -> Tensor:
+    """A tensor on the memory of another library's array, by the DLPack protocol.
+
+    Takes an object with `__dlpack__` and `__dlpack_device__` (arrays of PyTorch, CuPy, JAX, NumPy
+    …), or a capsule. `copy=True` copies; `device` moves the tensor there, which with `copy=False`
+    raises ValueError where it takes a copy. Raises BufferError for a dtype or device that numgrad
+    does not have.
+
+    >>> a = np.zeros(2, np.float32)
+    >>> numgrad.from_dlpack(a).add_(1); a
+    tensor([1., 1.])
+    array([1., 1.], dtype=float32)
+    """
+    capsule = ext_tensor
+    if hasattr(ext_tensor, "__dlpack__"):
+        kind, index = ext_tensor.__dlpack_device__()
+        own: dict[str, Any] = {}
+        if int(kind) in (_dlpack.CUDA, _dlpack.CUDA_MANAGED):
+            devices.cuda.driver()
+            # The producer makes our stream wait for its own.
+            own["stream"] = int(devices.cuda.stream(index).handle) or 1
+        try:
+            capsule = ext_tensor.__dlpack__(**own, max_version=(1, 0))
+        except TypeError:  # from before version 1.0
+            capsule = ext_tensor.__dlpack__(**own)
+    found = _dlpack.take(capsule)
+    from_numpy_dtype(found.dtype)
+    if found.device_type in (_dlpack.CPU, _dlpack.CUDA_HOST):
+        array = _dlpack.host_array(found)
+        if any(s < 0 for s in array.strides):
+            raise BufferError("a DLPack tensor with negative strides: make a copy of it first")
+        result = wrap(array)
+    elif found.device_type in (_dlpack.CUDA, _dlpack.CUDA_MANAGED):
+        result = wrap(devices.cuda.from_foreign(found))
+    else:
+        raise BufferError(f"a DLPack tensor on a device of type {found.device_type}")
+    moved = result if device is None else result.to(device)
+    if copy is False and moved is not result:
+        raise ValueError(f"cannot move (from {result.device} to {moved.device}) without copying")
+    return moved.clone() if copy and moved is result else moved
+
+
+def to_dlpack(
+    tensor: Any,
+    stream: Any = None,
+    max_version: Any = None,
+    dl_device: Any = None,
+    copy: Any = None,
+) -> Any:
+    """A DLPack capsule of a tensor's memory, which another library takes once.
+
+    `stream` is the consumer's, by handle, for a tensor on a GPU. The other parameters are those of
+    the protocol's `__dlpack__`. Raises BufferError for a device that numgrad does not have.
+
+    >>> numgrad.from_dlpack(numgrad.to_dlpack(numgrad.ones(2)))
+    tensor([1., 1.])
+    """
+    data = tensor._data
+    if dl_device is not None:
+        kind = int(dl_device[0])
+        wanted = "cpu" if kind == _dlpack.CPU else f"cuda:{dl_device[1]}"
+        if kind not in (_dlpack.CPU, _dlpack.CUDA):
+            raise BufferError(f"to_dlpack: no device of type {kind}")
+        if copy is False and device(wanted) != tensor.device:
+            raise ValueError(f"to_dlpack: {tensor.device} to {wanted} takes a copy")
+        data = tensor.to(wanted)._data
+    if type(data) is np.ndarray:
+        data = values(data, "to_dlpack")
+        return data.__dlpack__(max_version=max_version, copy=copy)
+    if _core.cpu.recorder is not None:
+        _core.cpu.recorder.read("to_dlpack")
+    if copy:
+        data = copy_array(data, data.dtype)
+    return devices.cuda.export(data, None if stream is None else int(stream))
 
 
 def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Tensor:

@@ -335,6 +335,8 @@ def _api(machine):
         CU_MEMPOOL_ATTR_RELEASE_THRESHOLD="release threshold",
         CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH="reserved high",
     )
+    api.CUpointer_attribute = types.SimpleNamespace(CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL="device")
+    api.cuPointerGetAttribute = lambda kind, ptr: (success, machine.simulator.device_of(ptr))
     api.CU_MEMHOSTALLOC_PORTABLE = 1
     api.cuuint64_t = int
     api.cuGetErrorString = lambda error: (success, b"words")
