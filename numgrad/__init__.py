@@ -182,6 +182,8 @@ from .ops import where as where
 from .ops import xlogy as xlogy
 from .ops import arange as arange
 from .ops import as_tensor as as_tensor
+from .ops import from_dlpack as from_dlpack
+from .ops import to_dlpack as to_dlpack
 from .ops import asarray as asarray
 from .ops import empty as empty
 from .ops import empty_like as empty_like
@@ -411,11 +413,15 @@ from .dtypes import device as device  # isort: skip
 from typing import TYPE_CHECKING as _TYPE_CHECKING  # isort: skip
 
 if _TYPE_CHECKING:
+    from . import distributed as distributed
+    from . import multiprocessing as multiprocessing
     from . import profiler as profiler
     from . import viz as viz
     from ._summary import summary as summary
 else:
     _LATE = {
+        "distributed": ("distributed", None),
+        "multiprocessing": ("multiprocessing", None),
         "profiler": ("profiler", None),
         "viz": ("viz", None),
         "summary": ("_summary", "summary"),

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from ._version import __version__
+from .bench import command
 
 DESCRIPTION = """\
 PyTorch's front door, with every kernel behind it a Python function.
@@ -38,13 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
     demo.add_argument(
         "--epochs", type=int, default=30, help="rounds over the training images (default: 30)"
     )
-    bench = commands.add_parser("bench", help="measure numgrad beside torch and others")
-    bench.add_argument(
-        "suite", nargs="?", default="all", help="training, small, kernels, sizes, compile, all"
-    )
-    bench.add_argument("--case", metavar="TEXT", default="", help="only cases named with this")
-    bench.add_argument("--json", metavar="FILE", help="also write the figures to a file")
-    bench.add_argument("--quick", action="store_true", help="fewer repeats")
+    bench = commands.add_parser("bench", help="measure kernels, beside NumPy, torch and JAX")
+    command.add_arguments(bench)
     commands.add_parser(
         "info",
         help="versions, processor, threads, GPUs, kernel cache, and what is missing",
@@ -71,9 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
         return run_demo(epochs=chosen.epochs)
     if chosen.command == "bench":
-        from .bench import main as run_bench
-
-        return run_bench(chosen.suite, chosen.json, chosen.quick, chosen.case)
+        return command.run(chosen)
     from . import _info
 
     if chosen.command == "info":
