@@ -1,15 +1,8 @@
 """The kernels that have no CUDA form yet, by file."""
 
 FILES = {
-    "checks": """
-        check_between check_not_negative check_not_zero check_weights
-    """,
     "cross_entropy": """
         add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
-    """,
-    "extremum": """
-        gather_selected max_columns max_parts max_rows min_columns
-        min_parts min_rows scatter_selected
     """,
     "indexing": """
         add_along add_rows check_index combine_indices gather_along
@@ -34,24 +27,9 @@ FILES = {
         normal_float64 normal_one_by_one permutation seed uniform_float32
         uniform_float64 wide_integers
     """,
-    "reduction": """
-        all_columns all_rows amax_columns amax_rows amin_columns
-        amin_rows any_columns any_rows count_nonzero_columns count_nonzero_rows
-        nansum_columns nansum_rows norm1_columns norm1_rows norm2_columns
-        norm2_rows norm_max_columns norm_max_rows norm_min_columns norm_min_rows
-        prod_columns prod_integers_columns prod_integers_rows prod_rows sum_columns
-        sum_integers_columns sum_integers_rows sum_rows
-    """,
-    "scan": """
-        cummax cummin cumprod cumprod_integers cumsum
-        cumsum_integers linear_scan logcumsumexp scatter_added
-    """,
     "sorting": """
         coordinates count_in_bins count_true count_values leading order
         search sum_weights true_positions
-    """,
-    "variance": """
-        variance_columns variance_parts variance_rows
     """,
 }
 PENDING = {name for names in FILES.values() for name in names.split()}
