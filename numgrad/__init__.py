@@ -182,6 +182,8 @@ from .ops import where as where
 from .ops import xlogy as xlogy
 from .ops import arange as arange
 from .ops import as_tensor as as_tensor
+from .ops import from_dlpack as from_dlpack
+from .ops import to_dlpack as to_dlpack
 from .ops import asarray as asarray
 from .ops import empty as empty
 from .ops import empty_like as empty_like

@@ -14,6 +14,7 @@ import numpy as np
 
 from ._checkpoint.files import atomic_write
 from .autograd import tape
+from .device import cuda
 from .tensor import Tensor
 
 __all__ = ["load", "load_file", "save", "save_file"]
@@ -96,10 +97,11 @@ def load_file(
     ...     numgrad.safetensors.load_file(folder + "/a.safetensors")["step"]
     tensor(3)
     """
-    if str(device).partition(":")[0] != "cpu":
+    if str(device).partition(":")[0] != "cpu" and cuda.unavailable() is not None:
         raise RuntimeError(f"load_file: {device=} is not available, load to the CPU")
     with open(filename, "rb") as file:
-        return load(file.read())
+        tensors = load(file.read())
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def _array(name: str, entry: dict[str, Any]) -> np.ndarray:
@@ -126,7 +128,7 @@ def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"Key `{name}` is invalid, expected torch.Tensor but received {type(tensor)}"
             )
-    arrays = {name: tensor._data for name, tensor in tensors.items()}
+    arrays = {name: tensor._host() for name, tensor in tensors.items()}
     shared = _overlapping(arrays)
     if shared:
         raise RuntimeError(

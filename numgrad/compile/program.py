@@ -27,6 +27,15 @@ from .number import Number
 ALIGN = 64
 
 
+def program(graph: Graph, fresh: Sequence[Storage], moving: Sequence[Storage] = ()) -> Any:
+    """The program of a graph, for the device that it runs on."""
+    if graph.devices <= {None} and not graph.uploads:
+        return Program(graph, fresh, moving)
+    from .cuda import CudaProgram
+
+    return CudaProgram(graph, fresh, moving)
+
+
 class Program:
     """The native form of a graph: `run(address, arrays)` on the arrays of inputs, then results.
 
@@ -34,13 +43,16 @@ class Program:
     their memory by `move`; all other temporaries share an arena and what is free of the latter.
     """
 
+    #: Bytes from which on a moving storage lends its memory; smaller ones may not be aligned.
+    smallest_block: float = cpu.LARGE
+
     def __init__(
         self, graph: Graph, fresh: Sequence[Storage], moving: Sequence[Storage] = ()
     ) -> None:
         self.graph = graph
         self.kept: list[Any] = []  # what the table points to
         self.arguments: list[tuple] = []  # of each call
-        self.arrays: dict[tuple, np.ndarray] = {}
+        self.arrays: dict[tuple, Any] = {}
         #: Numbers that may change: a float object or a 0-d array, and the origin of its value.
         self.floats: list[tuple[Any, Any]] = []
         self._places: dict[int, int] = {}  # static addresses of storages
@@ -64,7 +76,7 @@ class Program:
             native.INPUTS: (self._inputs(graph.inputs), len(graph.inputs)),
             native.PLACES: self._apart(graph),
             native.PATCHES: (self._patches, len(self._patches) // native.PATCH),
-            native.CALLS: (calls, len(graph.calls)),
+            native.CALLS: (calls, len(calls) // native.CALL),
         }
         for place, (words, count) in tables.items():
             table = np.array(words or [0], np.int64)
@@ -75,11 +87,12 @@ class Program:
         header[native.POOL] = launcher.context
         self.header = header
         self.address = header.ctypes.data
-        self.run = self.run_whole = runner.run
+        self.run: Any = runner.run
+        self.run_whole = runner.run
 
     # ------------------------------------------------------------------ memory
 
-    def _lay_out(self, graph: Graph) -> np.ndarray:
+    def _lay_out(self, graph: Graph) -> Any:
         """One block for all temporaries; those that are never alive at once share bytes, and lie
         where they can in the memory of a large result that is not written until they are dead."""
         first: dict[int, int] = {}
@@ -99,7 +112,7 @@ class Program:
         heads = _in_place(graph, storages, first, last)
         # Each block: bytes, and what is placed in it so far: offset, end, first, last.
         placed: dict[int, list[tuple[int, int, int, int]]] = {id(s): [] for s in moving}
-        blocks = [s for s in moving if s.nbytes >= cpu.LARGE]  # smaller ones may not be aligned
+        blocks = [s for s in moving if s.nbytes >= self.smallest_block]
         arena: list[tuple[int, int, int, int]] = []
         offsets: dict[int, int] = {}
         # The largest first, each at the lowest place that is free for its whole life.
@@ -117,8 +130,7 @@ class Program:
                 offset = offsets[key] = _free_offset(rows, size, *life)
             rows.append((offset, offset + size, *life))
         self.temporary_bytes = max((end for _, end, _, _ in arena), default=0)
-        memory = np.zeros(self.temporary_bytes + ALIGN, np.uint8)
-        start = -(-memory.ctypes.data // ALIGN) * ALIGN
+        memory, start = self._reserve(self.temporary_bytes)
         for head, members in heads.items():
             for key in members:
                 if head in self._inside:
@@ -126,6 +138,11 @@ class Program:
                 else:
                     self._places[key] = start + offsets[head]
         return memory
+
+    def _reserve(self, size: int) -> tuple[Any, int]:
+        """A block for the temporaries, and where in it they begin."""
+        memory = np.zeros(size + ALIGN, np.uint8)
+        return memory, -(-memory.ctypes.data // ALIGN) * ALIGN
 
     def _place(self, storage: Storage) -> int:
         """The address of a storage that stays where it is."""
@@ -146,7 +163,7 @@ class Program:
         self._places[id(storage)] = address
         return address
 
-    def array(self, value: Value) -> np.ndarray:
+    def array(self, value: Value) -> Any:
         """The program's own array object for a value."""
         array = self.arrays.get(value.key)
         if array is None:
@@ -226,6 +243,9 @@ class Program:
                 if not mine.pinned and (id(mine) in written or id(its) in written):
                     rows.append((k, mine.nbytes, -1, its.address, its.nbytes))
         return [word for row in rows for word in row], len(rows)
+
+    def ready(self) -> None:
+        """Called when all memory has its place."""
 
     def run_in_steps(self, arrays: tuple, step: Callable[[Call, Callable], None]) -> int:
         """As `run`, but launch by launch: `step(call, launch)` has to call `launch()`."""

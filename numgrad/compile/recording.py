@@ -19,15 +19,16 @@ import numpy as np
 
 from ..autograd import tape
 from ..autograd.tape import Variable, wrap
-from ..device import cpu
+from ..device import cpu, empty_at, part
 from ..dtypes import get_default_dtype
 from ..kernels._program import OTHER_STATE
+from ..ops._core import assign, copy_array
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
 from .joint import Backward, live_tensors, watched
 from .number import Number, Options
 from .passes import optimize
-from .program import Program, slot_offset, version_of, version_offset
+from .program import program, slot_offset, version_of, version_offset
 from .reach import CONSTANTS, Reach
 from .recorder import CompileError, Recorder, listening, owner
 
@@ -160,13 +161,14 @@ class Entry:
         self.recorded.verify()
         self.graph = optimize(self.recorded, settings)
         kept = [grad.value.storage for grad in self.grads]
-        self.program = Program(self.graph, self.results.storages, kept)
+        self.program = program(self.graph, self.results.storages, kept)
         if backward is not None:
             backward.build(self.results, settings)
         for grad in self.grads:
             if grad.value.storage in self.results.storages:
                 raise CompileError("a gradient made inside is also returned")
             grad.adopt(self.program)
+        self.program.ready()
         roots = {id(storage.root) for storage in self.graph.storages}
         self.prepare = [f for root, f in before.prepare.items() if root in roots]
         for storage in self.recorded.storages:
@@ -546,17 +548,17 @@ class Gradient:
         self.value = value
         self.own: Any = None
 
-    def renew(self, program: Program) -> None:
+    def renew(self, program: Any) -> None:
         """Another tensor, on other memory, for the program to fill."""
         value = self.value
-        array = cpu.empty(value.shape, value.dtype)
+        array = empty_at(value.shape, value.dtype, value.storage.device)
         program.move(value.storage, array, value)
         self.own = wrap(array)
 
-    def adopt(self, program: Program) -> None:
+    def adopt(self, program: Any) -> None:
         """Put a tensor for the program to fill in the place of the gradient that is there."""
         self.renew(program)
-        self.own._data[...] = self.tensor._grad._data
+        assign(self.own._data, self.tensor._grad._data)
         self.tensor._grad = self.own
 
     def guards(self) -> list[tuple[int, int, bool]]:
@@ -566,7 +568,7 @@ class Gradient:
             return [(slot, id(None), True), (id(self.own), 1, True), (id(self.own._data), 1, True)]
         return [(slot, id(self.own), True), (id(self.own), 2, True), (id(self.own._data), 1, True)]
 
-    def prepare(self, program: Program) -> bool:
+    def prepare(self, program: Any) -> bool:
         """Bring the gradient into its place before a run; False where the program doesn't fit."""
         tensor = self.tensor
         if (tensor._grad is None) != self.from_none:
@@ -608,11 +610,11 @@ class Results:
         self._allocators = [self._allocator(storage) for storage in self.storages]
         del self._known, self._recorder
 
-    def allocate(self) -> list[np.ndarray]:
+    def allocate(self) -> list[Any]:
         """The memory for one run's results."""
         return [make() for make in self._allocators]
 
-    def make(self, inputs: list, fresh: list[np.ndarray]) -> Any:
+    def make(self, inputs: list, fresh: list[Any]) -> Any:
         """What the function returns."""
         node = None if self.backward is None else self.backward.node(inputs, fresh)
         return self._build(inputs, fresh, node)
@@ -678,10 +680,10 @@ class Results:
             raise CompileError("the function returns a view of an argument, or an old gradient")
         if storage.kind != "temporary":
             shared = id(storage.root) in self._recorder.lasting
-            kept = array if shared else array.copy()
+            kept = array if shared else _copy(array)
 
-            def get(fresh: list) -> np.ndarray:
-                return kept if shared else kept.copy()
+            def get(fresh: list) -> Any:
+                return kept if shared else _copy(kept)
         else:
             if storage not in self.storages:
                 self.storages.append(storage)
@@ -692,11 +694,11 @@ class Results:
             shape, dtype = value.shape, value.dtype
             offset, strides = value.offset, value.strides
 
-            def get(fresh: list) -> np.ndarray:
+            def get(fresh: list) -> Any:
                 block = fresh[region]
                 if whole and block.shape == shape and block.dtype == dtype:
                     return block
-                return np.ndarray(shape, dtype, block.data, offset, strides)
+                return part(block, shape, dtype, offset, strides)
 
         backward: Any = self.backward
 
@@ -711,13 +713,20 @@ class Results:
         assert kind is not None
         return make
 
-    def _allocator(self, storage: Storage) -> Callable[[], np.ndarray]:
+    def _allocator(self, storage: Storage) -> Callable[[], Any]:
+        place = storage.device
         for value in self.values:
             if value.storage is storage and value.is_dense():
                 if value.size * value.dtype.itemsize == storage.nbytes:
-                    make = np.empty if storage.nbytes < cpu.LARGE else cpu.empty
-                    return functools.partial(make, value.shape, value.dtype)
-        return functools.partial(cpu.empty, storage.nbytes, np.dtype(np.uint8))
+                    if place is None:
+                        make = np.empty if storage.nbytes < cpu.LARGE else cpu.empty
+                        return functools.partial(make, value.shape, value.dtype)
+                    return functools.partial(empty_at, value.shape, value.dtype, place)
+        return functools.partial(empty_at, storage.nbytes, np.dtype(np.uint8), place)
+
+
+def _copy(array: Any) -> Any:
+    return array.copy() if type(array) is np.ndarray else copy_array(array, array.dtype)
 
 
 def _alike(a: Any, b: Any, numbers: list) -> bool:

@@ -11,7 +11,7 @@ from numgrad.device._simulator import Simulator
 from numgrad.ops import _core
 
 #: A launch with more elements than this is not simulated.
-LARGEST = 6000
+LARGEST = 7000
 #: Launches of one kernel, for one T and one kind of layout, that are simulated.
 TIMES = 4
 RTOL = {"float64": 1e-10, "float32": 2e-5}

@@ -64,6 +64,31 @@ load8, store8 = _vector(8)
 load16, store16 = _vector(16)
 
 
+@intrinsic
+def aligned(typingctx, pointer, width):
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
+        mask = builder.sub(builder.mul(args[1], ir.Constant(word, size)), ir.Constant(word, 1))
+        rest = builder.and_(builder.ptrtoint(args[0], word), mask)
+        return builder.icmp_unsigned("==", rest, ir.Constant(word, 0))
+
+    return types.boolean(pointer, types.int64), codegen
+
+
+@intrinsic
+def atomic_add(typingctx, pointer, index, value):
+    element = pointer.dtype
+    if not isinstance(element, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        amount = context.cast(builder, args[2], value, element)
+        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), amount, "monotonic")
+
+    return element(pointer, index, value), codegen
+
+
 def _unsigned32(name):
     @intrinsic
     def operation(typingctx, a, b):
