@@ -1164,6 +1164,7 @@ class Tensor(Variable):
 
 def _rebuild(cls: Any, data: np.ndarray, requires_grad: bool, attributes: dict) -> Any:
     """Make a pickled tensor again."""
+    data = np.array(data, FROM_NUMPY[data.dtype].numpy)  # an unpickled dtype is another object
     tensor = tape.wrap(data)
     if cls is not Tensor:
         blank = object.__new__(cls)
