@@ -302,19 +302,23 @@ class Elementwise:
         ]
         return "\n".join(lines) + "\n"
 
+    def trampoline(self, dtype: np.dtype) -> Callable:
+        """The loop for T = `dtype`, as a function for Numba to compile."""
+        _register_symbols()
+        scope = dict(self.scope)
+        for position, fixed in enumerate(self.dtypes):
+            kind = fixed if fixed is not None else dtype
+            scope[f"dtype{position}"] = getattr(numba, _numba_name(kind))
+        exec(compile(self.source, f"<numgrad kernel {self.name}>", "exec"), scope)
+        return scope["trampoline"]
+
     def compile(self, dtype: Any) -> int:
         """Compile for T = `dtype` (or load from the disk cache); the address of the machine code."""
         dtype = np.dtype(dtype)
         with _compile_lock:
             if dtype in self.addresses:
                 return self.addresses[dtype]
-            _register_symbols()
-            scope = dict(self.scope)
-            for position, fixed in enumerate(self.dtypes):
-                kind = fixed if fixed is not None else dtype
-                scope[f"dtype{position}"] = getattr(numba, _numba_name(kind))
-            exec(compile(self.source, f"<numgrad kernel {self.name}>", "exec"), scope)
-            trampoline = scope["trampoline"]
+            trampoline = self.trampoline(dtype)
             key = _cache.key(
                 _cache.fingerprint(trampoline), (dtype.str, [str(d) for d in self.dtypes])
             )
@@ -398,6 +402,13 @@ class Fused(Elementwise):
         self.dtypes = [*dtypes, *[self.steps[k].dtype for k in self.results]]
         self.derivatives = {}
         self.addresses = {}
+
+    @functools.cached_property
+    def twin(self) -> Any:
+        """The CUDA form, from the same steps."""
+        from .cuda.elementwise import FusedTwin
+
+        return FusedTwin(self)
 
     def __fingerprint__(self) -> tuple:
         return (*(step.function for step in self.steps), str(self.steps), self.results)
@@ -527,6 +538,13 @@ class FusedReduction(Fused):
         self.block = block
         self.name = self.__name__ = f"{self.name}_{reduction.name}"
         self.dtypes = [*self.dtypes, dtype]
+
+    @functools.cached_property
+    def twin(self) -> Any:
+        """The CUDA form, from the same steps and the reduction's functions."""
+        from .cuda.fused import FusedReductionTwin
+
+        return FusedReductionTwin(self)
 
     def __fingerprint__(self) -> tuple:
         return (*super().__fingerprint__(), *self.reduction.parts, self.block)
