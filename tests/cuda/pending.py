@@ -35,10 +35,6 @@ FILES = {
         cummax cummin cumprod cumprod_integers cumsum
         cumsum_integers linear_scan logcumsumexp scatter_added
     """,
-    "sorting": """
-        coordinates count_in_bins count_true count_values leading order
-        search sum_weights true_positions
-    """,
     "variance": """
         variance_columns variance_parts variance_rows
     """,
@@ -46,6 +42,7 @@ FILES = {
 #: Kernels that run on the host alone, wherever the tensors are.
 HOST = {
     "survey",  # reads the headers of NumPy's arrays
+    "sum_weights",  # adds in order, one by one; on a GPU `add_rows` adds
     # The Mersenne Twister is one sequence; on a GPU `kernels/philox.py` draws.
     *"""
     bernoulli bernoulli_float32 bernoulli_float64 cauchy exponential

@@ -23,8 +23,8 @@ from numgrad.kernels.cuda import compile as cuda_compile
 CAPABILITIES = [(8, 0), (9, 0)]
 #: A thread may have more, but fewer threads then fit.
 REGISTERS = {"float32": 64, "float64": 128, "int64": 64}
-#: Words of the generator and a search at once.
-MORE = {"philox_multinomial": 96}
+#: Words of the generator and a search at once; a sort's places, keys and positions.
+MORE = {"philox_multinomial": 96, "order": 80}
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.
 FLOAT64 = re.compile(r"^\s*(?:@\S+ )?((?!cvt|mov|ld|st|selp)\w[\w.]*\.f64)\b", re.MULTILINE)
 #: What an optimizer's kernel computes of its numbers once for thousands of elements: 1 - beta.
