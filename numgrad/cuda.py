@@ -83,9 +83,14 @@ def get_device_capability(device: Any = None) -> tuple[int, int]:
     return found.major, found.minor
 
 
+def can_device_access_peer(device: Any, peer_device: Any) -> bool:
+    """Whether a device reads another's memory without the host's help."""
+    return _cuda.driver().can_access_peer(_cuda.index_of(device), _cuda.index_of(peer_device))
+
+
 def synchronize(device: Any = None) -> None:
-    """Wait for all work of a device."""
-    _cuda.driver().synchronize(_cuda.index_of(device))
+    """Wait for all work of a device; raise what its operations have found wrong, if anything."""
+    _cuda.synchronize(_cuda.index_of(device))
 
 
 # -------------------------------------------------------------------------- memory
@@ -105,6 +110,25 @@ def reset_peak_memory_stats(device: Any = None) -> None:
     """Begin `max_memory_allocated` anew."""
     pool = _pool(device)
     pool.peak = pool.allocated
+    _cuda.driver().reset_reserved(pool.index)
+
+
+def memory_stats(device: Any = None) -> dict[str, builtins.int]:
+    """The numbers of `memory_summary` under PyTorch's names; none before CUDA is used."""
+    if not _cuda.is_initialized():
+        return {}
+    pool = _pool(device)
+    reserved, most = _cuda.driver().reserved(pool.index)
+    return {
+        "allocated_bytes.all.current": pool.allocated,
+        "allocated_bytes.all.peak": pool.peak,
+        "reserved_bytes.all.current": reserved,
+        "reserved_bytes.all.peak": most,
+        "allocation.all.current": pool.allocations - pool.frees,
+        "allocation.all.allocated": pool.allocations,
+        "num_alloc_retries": pool.retries,
+        "num_ooms": pool.failures,
+    }
 
 
 def memory_reserved(device: Any = None) -> int:
@@ -184,6 +208,7 @@ class Stream:
     def synchronize(self) -> None:
         """Wait until all its work is done."""
         self._own.sync()
+        _cuda.settle(self._index)
 
     def query(self) -> bool:
         """Whether all its work is done."""
@@ -205,6 +230,7 @@ class Stream:
         self._own.wait(stream._own)
 
     def __enter__(self) -> Stream:
+        _not_captured("a change of stream")
         self._before = (_cuda.current_index(), _cuda.stream(self._index))
         _cuda.set_current(self._index)
         _cuda.set_stream(self._index, self._own)
@@ -266,6 +292,19 @@ class Event:
         return float(end_event._own - self._own)
 
 
+class ExternalStream(Stream):
+    """A stream that another library made, by its handle."""
+
+    def __init__(self, stream_ptr: builtins.int, device: Any = None) -> None:
+        index = _cuda.index_of(device)
+        super().__init__(index, _own=_cuda.driver().foreign_stream(index, stream_ptr))
+
+
+def _not_captured(what: str) -> None:
+    if _cuda.cpu.recorder is not None:
+        _cuda.cpu.recorder.read(what)
+
+
 def current_stream(device: Any = None) -> Stream:
     """The stream that work goes to in this thread."""
     index = _cuda.index_of(device)
@@ -280,6 +319,7 @@ def default_stream(device: Any = None) -> Stream:
 
 def set_stream(stream: Stream) -> None:
     """Send this thread's work on the stream's device to it from now on."""
+    _not_captured("a change of stream")
     _cuda.set_stream(stream._index, stream._own)
 
 

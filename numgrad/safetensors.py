@@ -14,6 +14,7 @@ import numpy as np
 
 from ._checkpoint.files import atomic_write
 from .autograd import tape
+from .device import cuda
 from .tensor import Tensor
 
 __all__ = ["load", "load_file", "save", "save_file"]
@@ -33,7 +34,11 @@ DTYPES = {
 
 
 def save(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """The content of a safetensors file with these tensors; errors as in `save_file`."""
+    """The content of a safetensors file with these tensors; errors as in `save_file`.
+
+    >>> numgrad.safetensors.load(numgrad.safetensors.save({"bias": numgrad.tensor([1.0, 2.0])}))
+    {'bias': tensor([1., 2.])}
+    """
     from safetensors.numpy import save as encode
 
     return encode(_arrays(tensors), metadata)
@@ -61,7 +66,12 @@ def save_file(
 
 
 def load(data: bytes) -> dict[str, Tensor]:
-    """The tensors in the content of a safetensors file; errors as in `load_file`."""
+    """The tensors in the content of a safetensors file; errors as in `load_file`.
+
+    >>> numgrad.safetensors.load(b"something else")
+    Traceback (most recent call last):
+    RuntimeError: not a safetensors file, or a damaged one: ...
+    """
     from safetensors import SafetensorError, deserialize
 
     try:
@@ -80,11 +90,18 @@ def load_file(
 
     Raises RuntimeError if the file is damaged or none of this format, TypeError for a dtype that
     numgrad does not have.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     numgrad.safetensors.save_file({"step": numgrad.tensor(3)}, folder + "/a.safetensors")
+    ...     numgrad.safetensors.load_file(folder + "/a.safetensors")["step"]
+    tensor(3)
     """
-    if str(device).partition(":")[0] != "cpu":
+    if str(device).partition(":")[0] != "cpu" and cuda.unavailable() is not None:
         raise RuntimeError(f"load_file: {device=} is not available, load to the CPU")
     with open(filename, "rb") as file:
-        return load(file.read())
+        tensors = load(file.read())
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
 
 
 def _array(name: str, entry: dict[str, Any]) -> np.ndarray:
@@ -111,7 +128,7 @@ def _arrays(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
             raise ValueError(
                 f"Key `{name}` is invalid, expected torch.Tensor but received {type(tensor)}"
             )
-    arrays = {name: tensor._data for name, tensor in tensors.items()}
+    arrays = {name: tensor._host() for name, tensor in tensors.items()}
     shared = _overlapping(arrays)
     if shared:
         raise RuntimeError(

@@ -25,6 +25,7 @@ from ._checkpoint.names import ALLOWED, CONSTRUCTOR_OF, NOT_IN_NUMGRAD
 from ._checkpoint.pickler import pickle_checkpoint
 from ._checkpoint.storages import Storage, StorageType
 from ._checkpoint.unpickler import WeightsUnpickler, full_name, globals_in
+from .device import cuda
 from .dtypes import device
 
 __all__ = [
@@ -288,7 +289,16 @@ class Storages:
                 raise TypeError(
                     f"load: map_location returned a {type(placed)}, expected a storage or None"
                 )
-        kind = str(target).partition(":")[0]
+        kind, _, number = str(target).partition(":")
+        if kind == "cuda" and cuda.unavailable() is None:
+            count = cuda.driver().count
+            if number and int(number) >= count:
+                raise RuntimeError(
+                    f"Attempting to deserialize object on CUDA device {int(number)} but "
+                    f"torch.cuda.device_count() is {count}. Please use torch.load with map_location "
+                    "to map your storages to an existing device."
+                )
+            return storage.cuda(str(target))
         if kind in ("cuda", "mps", "xpu", "hpu", "mtia"):
             raise RuntimeError(
                 f"Attempting to deserialize object on a {kind.upper()} device but "
@@ -367,12 +377,28 @@ def _named(entry: Any) -> tuple[str, Any]:
 
 
 def get_safe_globals() -> list[Any]:
-    """The classes and functions that `add_safe_globals` has admitted."""
+    """The classes and functions that `add_safe_globals` has admitted.
+
+    >>> numgrad.serialization.add_safe_globals([complex])
+    >>> numgrad.serialization.get_safe_globals()
+    [<class 'complex'>]
+    >>> numgrad.serialization.clear_safe_globals()
+    >>> numgrad.serialization.get_safe_globals()
+    []
+    """
     return list(_safe_globals.values())
 
 
 def clear_safe_globals() -> None:
-    """Forget what `add_safe_globals` has admitted."""
+    """Forget what `add_safe_globals` has admitted.
+
+    >>> numgrad.serialization.add_safe_globals([complex])
+    >>> numgrad.serialization.get_safe_globals()
+    [<class 'complex'>]
+    >>> numgrad.serialization.clear_safe_globals()
+    >>> numgrad.serialization.get_safe_globals()
+    []
+    """
     global _safe_globals
     _safe_globals = {}
 

@@ -430,12 +430,18 @@ class Tensor(Variable):
         return -1 if self.is_cpu else self.device.index or 0
 
     def pin_memory(self, device: Any = None) -> Tensor:
-        """The tensor itself where no GPU needs page-locked memory."""
-        return self
+        """A copy in page-locked memory, which a GPU copies from by itself; itself without a GPU."""
+        return ops.pin_memory(self)
 
-    def is_pinned(self) -> bool:
+    def is_pinned(self, device: Any = None) -> bool:
         """Whether the memory is page-locked."""
-        return False
+        return self.is_cpu and devices.cuda.is_pinned(self._data)
+
+    def record_stream(self, stream: Any) -> None:
+        """Keep the memory, when the tensor goes, until what is on this stream now is done."""
+        if self.is_cpu:
+            raise RuntimeError("record_stream: the tensor is on the CPU, which has no streams")
+        self._data.memory.record_stream(stream._own)
 
     def share_memory_(self) -> Tensor:
         """Accepted; the data loader's workers move tensors through shared memory themselves."""
@@ -574,13 +580,38 @@ class Tensor(Variable):
             return ops.from_numpy(result)
         return result
 
-    def __dlpack__(self, *, stream: Any = None, **kwargs: Any) -> Any:
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        return cpu.values(self._data, "the function").__dlpack__(**kwargs)
+        return ops.to_dlpack(self, stream, max_version, dl_device, copy)
 
     def __dlpack_device__(self) -> tuple:
-        return self._data.__dlpack_device__()
+        if self.is_cpu:
+            return self._data.__dlpack_device__()
+        return 2, self.get_device()  # kDLCUDA
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        """Where the memory on the GPU is, for Numba, CuPy and others."""
+        if self.is_cpu:
+            raise AttributeError(
+                "Can't get __cuda_array_interface__ on non-CUDA tensor type: "
+                f"torch.{ops.type_name(self._data.dtype)}Tensor If CUDA data is required use "
+                "tensor.cuda() to copy tensor to device memory."
+            )
+        if self.requires_grad:
+            raise RuntimeError(
+                "Can't get __cuda_array_interface__ on Variable that requires grad. If gradients "
+                "aren't required, use var.detach() to get Variable that doesn't require grad."
+            )
+        return devices.cuda.interface(self._data)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         name = None
@@ -686,7 +717,8 @@ class Tensor(Variable):
         data = self._host()
         if not data.flags.owndata or not data.flags.c_contiguous:
             data = np.array(data, order="C")
-        return _rebuild, (type(self), data, self._requires_grad, dict(self.__dict__))
+        kept = {k: v for k, v in self.__dict__.items() if k != "_post_accumulate_hooks"}
+        return _rebuild, (type(self), data, self._requires_grad, kept)
 
     # ------------------------------------------------------------- operators
 
@@ -1130,7 +1162,7 @@ class Tensor(Variable):
 
     def cuda(self, device: Any = None, non_blocking: Any = False) -> Tensor:
         """On a GPU."""
-        return ops.to(self, "cuda" if device is None else device)
+        return ops.to(self, "cuda" if device is None else device, non_blocking)
 
     def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """A tensor of the data with this one's dtype."""

@@ -56,7 +56,11 @@ def rebuild_tensor(
         )
     item = array.itemsize
     strides = tuple(step * item for step in stride)
-    view = np.ndarray(size, array.dtype, array, storage_offset * item, strides)
+    start = storage_offset * item
+    if type(array) is np.ndarray:
+        view: Any = np.ndarray(size, array.dtype, array, start, strides)
+    else:
+        view = array.part(size, array.dtype, start, strides)
     tensor = tape.wrap(view)
     tensor._counter = storage.counter
     return _requiring_grad(tensor, requires_grad)

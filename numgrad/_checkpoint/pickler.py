@@ -38,10 +38,10 @@ def pickle_checkpoint(obj: Any, protocol: int) -> tuple[bytes, list[np.ndarray]]
 class Values:
     """Stands for a tensor without its class and attributes while those are pickled."""
 
-    def __init__(self, tensor: Tensor, requires_grad: bool) -> None:
-        self.array = tensor._host()
+    def __init__(self, tensor: Tensor, requires_grad: bool, memory: SavedMemory) -> None:
+        self.array = tensor._host() if tensor.is_cpu else memory.on_host(tensor._data)
         self.requires_grad = requires_grad
-        self.location = "cpu" if self.array is tensor._data else str(tensor.device)
+        self.location = str(tensor.device)
 
 
 class CheckpointPickler(pickle._Pickler):
@@ -85,11 +85,11 @@ class CheckpointPickler(pickle._Pickler):
         hooks: OrderedDict = OrderedDict()
         requires_grad = tensor.requires_grad
         if type(tensor) is Parameter:
-            arguments = (Values(tensor, False), requires_grad, hooks)
+            arguments = (Values(tensor, False, self._memory), requires_grad, hooks)
             if attributes:
                 return rebuild_with_state, (*arguments, attributes)
             return rebuild_parameter, arguments
-        function, arguments = self._reduce_values(Values(tensor, requires_grad))
+        function, arguments = self._reduce_values(Values(tensor, requires_grad, self._memory))
         if type(tensor) is Tensor and not attributes:
             return function, arguments
         return rebuild_from_type, (function, type(tensor), arguments, attributes)

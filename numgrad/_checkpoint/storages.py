@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import tape
-from ..dtypes import FROM_NUMPY, device, dtype
+from ..device import cuda, place
+from ..dtypes import CPU, FROM_NUMPY, device, dtype
 
 __all__ = ["STORAGE_TYPES", "SavedMemory", "Storage", "StorageReference", "StorageType"]
 
@@ -60,11 +61,14 @@ TYPE_OF = {kind.dtype: kind for kind in STORAGE_TYPES.values() if kind.stored ==
 class Storage:
     """The memory of loaded tensors, as a one-dimensional array; what `map_location` is given."""
 
-    def __init__(self, array: np.ndarray) -> None:
+    def __init__(self, array: Any) -> None:
         self.array = array
         # Of all tensors on this memory: a write through one is seen by autograd in the others.
         self.counter = tape.Counter()
-        self.device = device("cpu")
+
+    @property
+    def device(self) -> device:
+        return CPU if type(self.array) is np.ndarray else self.array.device
 
     @property
     def dtype(self) -> dtype:
@@ -74,8 +78,16 @@ class Storage:
         return self.array.size
 
     def cpu(self) -> Storage:
-        """Itself: loaded storages are on the CPU."""
-        return self
+        """On the CPU: itself if it is there, else a copy."""
+        return self._at(None)
+
+    def cuda(self, device: Any = None) -> Storage:
+        """On a GPU: itself if it is there, else a copy."""
+        return self._at(cuda.index_of(device))
+
+    def _at(self, index: int | None) -> Storage:
+        array = place(self.array, index)
+        return self if array is self.array else Storage(array)
 
 
 class StorageReference:
@@ -128,6 +140,15 @@ class SavedMemory:
         self._allocations: dict[int, Allocation] = {}
         self._keys: dict[tuple[int, int], str] = {}
         self.records: list[np.ndarray] = []
+        self._copies: dict[int, tuple[Any, np.ndarray]] = {}  # of memory on a GPU
+
+    def on_host(self, data: Any) -> np.ndarray:
+        """The values of an array on a GPU; arrays that share memory there do so here."""
+        root = data if data.base is None else data.base
+        if id(root) not in self._copies:
+            self._copies[id(root)] = root, cuda.to_host(root).reshape(-1).view(np.uint8)
+        copy = self._copies[id(root)][1]
+        return np.ndarray(data.shape, data.dtype, copy, data.ptr - root.ptr, data.strides)
 
     def place(
         self, array: np.ndarray, location: str

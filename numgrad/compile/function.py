@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from ..autograd.tape import Variable, mode, refresh
-from ..device import cpu
+from ..device import cpu, place_of
 from .graph import Graph
 from .reach import CONSTANTS
 from .recorder import CompileError
@@ -222,7 +222,7 @@ class Arguments:
             self.tensors.append(value)
             if value._view is not None:
                 refresh(value)
-            return (type(value), value._requires_grad, value._view is None)
+            return (type(value), value._requires_grad, value._view is None, place_of(value._data))
         if type(value) is float:
             self.floats.append(value)
             if len(self.floats) - 1 in self.tracked:

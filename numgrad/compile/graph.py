@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..device import address, place_of
 from ..kernels._elementwise import Elementwise, Fused
 
 #: What a storage is: an argument of the compiled function; memory that exists before and after
@@ -28,15 +29,17 @@ KINDS = ("input", "lasting", "number", "temporary")
 class Storage:
     """A piece of memory of `nbytes` bytes."""
 
-    __slots__ = ("kind", "nbytes", "index", "root", "number", "address", "pinned")
+    __slots__ = ("kind", "nbytes", "index", "root", "number", "address", "pinned", "device")
 
     def __init__(self, kind: str, nbytes: int, index: int, root: Any = None) -> None:
         self.kind = kind
         self.nbytes = nbytes
         self.index = index
-        self.root = root  # the NumPy array that owns the memory; None for inputs after recording
+        self.root = root  # the array that owns the memory; None for inputs after recording
         self.number: Any = None  # what a "number" holds
-        self.address = 0 if root is None else root.ctypes.data
+        self.address = 0 if root is None else address(root)
+        #: The number of the GPU that it is on, None for the host.
+        self.device = None if root is None else place_of(root)
         #: Whether an input is (part of) memory that the function also sees without it.
         self.pinned = False
 
@@ -145,6 +148,11 @@ class Call:
                     self.writes.append(item)
 
     @property
+    def device(self) -> int | None:
+        """The GPU that it runs on, None for the host."""
+        return next((v.storage.device for v in self.values if v.storage.device is not None), None)
+
+    @property
     def updates(self) -> list[Value]:
         """What the call writes without overwriting all of it."""
         read = {value.key for value in self.reads}
@@ -203,16 +211,24 @@ class Graph:
         calls: list[Call],
         results: list[Value],
         given: Sequence[Storage] = (),
+        uploads: Sequence[tuple[Value, Value]] = (),
     ) -> None:
         self.inputs = inputs
         self.calls = calls
         self.results = results
         #: Memory that another graph has filled: what a forward pass saves for its backward.
         self.given = tuple(given)
+        #: Arrays of the host that are copied to a GPU before the calls, and where to.
+        self.uploads = tuple(uploads)
 
     def replaced(self, calls: list[Call]) -> Graph:
         """The same with other calls."""
-        return Graph(self.inputs, calls, self.results, self.given)
+        return Graph(self.inputs, calls, self.results, self.given, self.uploads)
+
+    @property
+    def devices(self) -> set[int | None]:
+        """The GPUs that the calls run on; None among them stands for the host."""
+        return {call.device for call in self.calls}
 
     @property
     def storages(self) -> list[Storage]:
@@ -229,6 +245,8 @@ class Graph:
 
     def __str__(self) -> str:
         lines = [f"inputs  {', '.join(v.describe() for v in self.inputs) or 'none'}"]
+        lines += [f"{there!r} = {here!r} on cuda:{there.storage.device}    # {there.describe()}"
+                  for here, there in self.uploads]  # fmt: skip
         shown: set[tuple] = {v.key for v in self.inputs}
         for call in self.calls:
             new = []

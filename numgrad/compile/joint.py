@@ -15,10 +15,10 @@ import numpy as np
 
 from ..autograd import engine, tape
 from ..autograd.tape import Node, Output, Variable, mode, wrap
-from ..device import cpu
+from ..device import cpu, cuda, empty_at, of, part, place_of
 from .graph import Graph, Storage, Value
 from .passes import optimize
-from .program import Program
+from .program import program
 from .recorder import CompileError, Recorder
 
 
@@ -105,7 +105,7 @@ class Backward:
         self.results = results
         self.forward_calls = len(recorder.calls)
         self.leaves = [t for t in before.tensors.values() if t._requires_grad]
-        seeds = [np.ones(t._data.shape, t._data.dtype) for t in results]
+        seeds = [_ones_beside(t._data) for t in results]
         self.seeds = [recorder._input(seed) for seed in seeds]
         hooks = [(leaf, leaf._hooks) for leaf in self.leaves]
         for leaf in self.leaves:
@@ -150,6 +150,12 @@ class Backward:
             for value in call.writes:
                 if value.storage.kind != "temporary" and id(value.storage.root) in recorder.lasting:
                     raise CompileError("the backward of a result writes to a tensor from before")
+        copied = {id(there.storage) for _, there in recorder.uploads}
+        if any(id(value.storage) in copied for value in read):
+            raise CompileError(
+                "the backward of a result reads what the function has copied to a GPU: copy it "
+                "there before the call"
+            )
         self.arguments = before.arguments
         self.argument_values = recorder.inputs[: len(before.arguments)]
 
@@ -174,12 +180,14 @@ class Backward:
             if value.storage.kind == "temporary" and value.storage not in (*saved, *fresh):
                 fresh.append(value.storage)
         self.fresh = fresh
-        self.program = Program(self.graph, [*saved, *fresh])
-        self.saved_count = len(saved)
+        self.program = program(self.graph, [*saved, *fresh])
+        self.program.ready()
         inputs_of = {id(t): k for k, t in enumerate(self.arguments)}
         self.edges = [inputs_of.get(id(leaf), leaf) for leaf in self.used]
         self.tensors = [inputs_of.get(id(tensor), tensor) for tensor in self.read]
-        self.results_shapes = [(t._data.shape, t._data.dtype) for t in self.results]
+        self.results_shapes = [
+            (t._data.shape, t._data.dtype, place_of(t._data)) for t in self.results
+        ]
         self.makers = [self._maker(value, saved) for value in self.grads]
         del self.results, self.kept, self.leaves, self.used, self.read, self.arguments
 
@@ -192,18 +200,12 @@ class Backward:
                 if value.key == given.key:
                     return lambda inputs, arrays: inputs[region]
                 if value.storage is given.storage and given.is_dense():
-                    return lambda inputs, arrays: np.ndarray(
-                        shape,
-                        dtype,
-                        inputs[region].reshape(-1).view(np.uint8).data,
-                        offset,
-                        strides,
+                    return lambda inputs, arrays: part(
+                        inputs[region], shape, dtype, offset, strides
                     )
             raise CompileError("a gradient is memory from before")
         region = order.index(value.storage)
-        return lambda inputs, arrays: np.ndarray(
-            shape, dtype, arrays[region].reshape(-1).view(np.uint8).data, offset, strides
-        )
+        return lambda inputs, arrays: part(arrays[region], shape, dtype, offset, strides)
 
     # ------------------------------------------------------------------ in a run
 
@@ -233,13 +235,14 @@ class Backward:
         tape.unpack(node)  # raises where a tensor has been overwritten since
         listed = grads if type(grads) is list else [grads]
         seeds = []
-        for grad, (shape, dtype) in zip(listed, self.results_shapes, strict=True):
+        for grad, (shape, dtype, where) in zip(listed, self.results_shapes, strict=True):
             if grad is None:
-                seeds.append(np.zeros(shape, dtype))
+                zeros = np.zeros(shape, dtype)
+                seeds.append(zeros if where is None else cuda.upload(zeros, index=where))
             else:
-                seeds.append(cpu.dense(grad._data))
+                seeds.append(of(grad._data).dense(grad._data))
         arguments, saved = node.context
-        fresh = [cpu.empty(storage.nbytes, np.dtype(np.uint8)) for storage in self.fresh]
+        fresh = [empty_at(s.nbytes, np.dtype(np.uint8), s.device) for s in self.fresh]
         inputs = [*seeds, *arguments]
         status = self.program.run(self.program.address, (*inputs, *saved, *fresh))
         if status > 0:
@@ -249,7 +252,12 @@ class Backward:
         return tuple([wrap(make(inputs, [*saved, *fresh])) for make in self.makers])
 
 
-def _root(array: np.ndarray) -> np.ndarray:
+def _ones_beside(data: Any) -> Any:
+    ones = np.ones(data.shape, data.dtype)
+    return ones if type(data) is np.ndarray else cuda.upload(ones, data)
+
+
+def _root(array: Any) -> Any:
     from .recorder import owner
 
     return owner(array)

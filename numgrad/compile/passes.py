@@ -28,7 +28,8 @@ FUSE_FROM = 4096
 
 def optimize(graph: Graph, settings: dict[str, Any]) -> Graph:
     """All passes, in order; `settings["passes"]` names those to run."""
-    smallest = settings.get("fuse_from", FUSE_FROM)
+    # On a GPU a launch costs as much as thousands of elements.
+    smallest = settings.get("fuse_from", FUSE_FROM if graph.devices <= {None} else 1)
     for name in settings.get("passes", tuple(PASSES)):
         graph = PASSES[name](graph, smallest)
         graph.verify()

@@ -8,7 +8,8 @@ one call, whatever the number of launches.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,15 @@ from .number import Number
 ALIGN = 64
 
 
+def program(graph: Graph, fresh: Sequence[Storage], moving: Sequence[Storage] = ()) -> Any:
+    """The program of a graph, for the device that it runs on."""
+    if graph.devices <= {None} and not graph.uploads:
+        return Program(graph, fresh, moving)
+    from .cuda import CudaProgram
+
+    return CudaProgram(graph, fresh, moving)
+
+
 class Program:
     """The native form of a graph: `run(address, arrays)` on the arrays of inputs, then results.
 
@@ -33,12 +43,16 @@ class Program:
     their memory by `move`; all other temporaries share an arena and what is free of the latter.
     """
 
+    #: Bytes from which on a moving storage lends its memory; smaller ones may not be aligned.
+    smallest_block: float = cpu.LARGE
+
     def __init__(
         self, graph: Graph, fresh: Sequence[Storage], moving: Sequence[Storage] = ()
     ) -> None:
         self.graph = graph
         self.kept: list[Any] = []  # what the table points to
-        self.arrays: dict[tuple, np.ndarray] = {}
+        self.arguments: list[tuple] = []  # of each call
+        self.arrays: dict[tuple, Any] = {}
         #: Numbers that may change: a float object or a 0-d array, and the origin of its value.
         self.floats: list[tuple[Any, Any]] = []
         self._places: dict[int, int] = {}  # static addresses of storages
@@ -62,7 +76,7 @@ class Program:
             native.INPUTS: (self._inputs(graph.inputs), len(graph.inputs)),
             native.PLACES: self._apart(graph),
             native.PATCHES: (self._patches, len(self._patches) // native.PATCH),
-            native.CALLS: (calls, len(graph.calls)),
+            native.CALLS: (calls, len(calls) // native.CALL),
         }
         for place, (words, count) in tables.items():
             table = np.array(words or [0], np.int64)
@@ -73,11 +87,12 @@ class Program:
         header[native.POOL] = launcher.context
         self.header = header
         self.address = header.ctypes.data
-        self.run = runner.run
+        self.run: Any = runner.run
+        self.run_whole = runner.run
 
     # ------------------------------------------------------------------ memory
 
-    def _lay_out(self, graph: Graph) -> np.ndarray:
+    def _lay_out(self, graph: Graph) -> Any:
         """One block for all temporaries; those that are never alive at once share bytes, and lie
         where they can in the memory of a large result that is not written until they are dead."""
         first: dict[int, int] = {}
@@ -97,7 +112,7 @@ class Program:
         heads = _in_place(graph, storages, first, last)
         # Each block: bytes, and what is placed in it so far: offset, end, first, last.
         placed: dict[int, list[tuple[int, int, int, int]]] = {id(s): [] for s in moving}
-        blocks = [s for s in moving if s.nbytes >= cpu.LARGE]  # smaller ones may not be aligned
+        blocks = [s for s in moving if s.nbytes >= self.smallest_block]
         arena: list[tuple[int, int, int, int]] = []
         offsets: dict[int, int] = {}
         # The largest first, each at the lowest place that is free for its whole life.
@@ -115,8 +130,7 @@ class Program:
                 offset = offsets[key] = _free_offset(rows, size, *life)
             rows.append((offset, offset + size, *life))
         self.temporary_bytes = max((end for _, end, _, _ in arena), default=0)
-        memory = np.zeros(self.temporary_bytes + ALIGN, np.uint8)
-        start = -(-memory.ctypes.data // ALIGN) * ALIGN
+        memory, start = self._reserve(self.temporary_bytes)
         for head, members in heads.items():
             for key in members:
                 if head in self._inside:
@@ -124,6 +138,11 @@ class Program:
                 else:
                     self._places[key] = start + offsets[head]
         return memory
+
+    def _reserve(self, size: int) -> tuple[Any, int]:
+        """A block for the temporaries, and where in it they begin."""
+        memory = np.zeros(size + ALIGN, np.uint8)
+        return memory, -(-memory.ctypes.data // ALIGN) * ALIGN
 
     def _place(self, storage: Storage) -> int:
         """The address of a storage that stays where it is."""
@@ -144,7 +163,7 @@ class Program:
         self._places[id(storage)] = address
         return address
 
-    def array(self, value: Value) -> np.ndarray:
+    def array(self, value: Value) -> Any:
         """The program's own array object for a value."""
         array = self.arrays.get(value.key)
         if array is None:
@@ -186,7 +205,8 @@ class Program:
         for k, check in enumerate(checks):
             offset = check.flag.offset + check.index * check.flag.dtype.itemsize
             self._point(table.ctypes.data + 8 * k, check.flag.storage, offset)
-        self.kept += [arguments, table]
+        self.kept.append(table)
+        self.arguments.append(arguments)
         address = call.kernel.addresses.get(call.dtype) or call.kernel.compile(call.dtype)
         pieces = min(call.n, 2 * call.work // PARALLEL_WORK) if call.work >= PARALLEL_WORK else 1
         items = id(arguments) + tuple.__basicsize__
@@ -224,6 +244,36 @@ class Program:
                     rows.append((k, mine.nbytes, -1, its.address, its.nbytes))
         return [word for row in rows for word in row], len(rows)
 
+    def ready(self) -> None:
+        """Called when all memory has its place."""
+
+    def run_in_steps(self, arrays: tuple, step: Callable[[Call, Callable], None]) -> int:
+        """As `run`, but launch by launch: `step(call, launch)` has to call `launch()`."""
+        header = self.header.copy()
+        header[native.CALLS] = 0  # what has to hold, and the addresses of the arguments
+        status = self.run_whole(header.ctypes.data, arrays)
+        if status:
+            return status
+        for position, (call, launch) in enumerate(self._launches):
+            step(call, launch)
+            if call.checks:
+                if any(self.array(check.flag).item(check.index) for check in call.checks):
+                    return position + 1
+        return 0
+
+    @functools.cached_property
+    def _launches(self) -> list[tuple[Call, Callable]]:
+        """Each call, and a function that makes its launch."""
+        found: list[tuple[Call, Callable]] = []
+        for call, arguments in zip(self.graph.calls, self.arguments, strict=True):
+            address = call.kernel.addresses[call.dtype]
+            if call.work < PARALLEL_WORK:
+                launch = functools.partial(launcher.serial, address, call.n, arguments)
+            else:
+                launch = functools.partial(launcher.parallel, address, call.n, call.work, arguments)
+            found.append((call, launch))
+        return found
+
     # ------------------------------------------------------------------ between runs
 
     def set_numbers(self, numbers: list) -> None:
@@ -247,6 +297,10 @@ class Program:
         self._guards = words
         self.header[native.GUARDS] = len(guards)
         self.header[native.GUARDS + 1] = words.ctypes.data
+
+    def update_guards(self, values: Sequence[int]) -> None:
+        """Other values for the first guards there are."""
+        self._guards[1 : native.GUARD * len(values) : native.GUARD] = values
 
     def raise_check(self, position: int) -> None:
         """Raise what the failed check after a call raises."""
@@ -317,3 +371,33 @@ def slot_offset(name: str) -> int:
 
 
 _offsets: dict[str, int] = {}
+
+
+@functools.cache
+def version_offset() -> int | None:
+    """Where a dict keeps a word that every change to it changes, in bytes from its start.
+
+    None where this Python has none (from 3.14 on).
+    """
+    sample: dict[str, Any] = {"a": 1.0}
+    offset = dict.__basicsize__ - 3 * 8  # before the keys and the values
+    word = ctypes.c_int64.from_address(id(sample) + offset)
+    seen = [word.value]
+    if sample["a"] != 1.0 or list(sample.items()) != [("a", 1.0)] or word.value != seen[0]:
+        return None
+    for change in (
+        lambda: sample.update(a=2.0),
+        lambda: sample.__setitem__("b", 3),
+        lambda: sample.__delitem__("b"),
+        lambda: sample.setdefault("c", 4),
+        lambda: sample.pop("c"),
+        sample.clear,
+    ):
+        change()
+        seen.append(word.value)
+    return offset if len(set(seen)) == len(seen) else None
+
+
+def version_of(d: dict) -> int:
+    """The address of that word."""
+    return id(d) + (version_offset() or 0)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..device import cpu
+from ..device import DeviceArray, address, cpu, cuda, duplicate, place_of
 from ..kernels import elementwise as table
 from ..ops import _core
 from .graph import Call, Check, Graph, Storage, Value, effects
@@ -41,40 +41,41 @@ class Recorder:
         self.inputs: list[Value] = []
         self.extents: list[tuple[int, int, int, Storage]] = []
         self.owners: list[np.ndarray] = []
+        self.uploads: list[tuple[Value, Value]] = []
         for array in inputs:
             self.inputs.append(self._input(array))
 
     def _input(self, array: np.ndarray) -> Value:
         root = owner(array)
-        address = array.ctypes.data
+        start = address(array)
         probe = Value(None, 0, array.shape, array.strides, array.dtype)  # type: ignore[arg-type]
         nbytes = probe.extent[1]
         for _, low, high, storage in self.extents:
-            if low < address + nbytes and address < high:
-                if (low, high) != (address, address + nbytes):
+            if low < start + nbytes and start < high:
+                if (low, high) != (start, start + nbytes):
                     self.fail("two arguments overlap in memory without being the same")
                 return Value(storage, 0, array.shape, array.strides, array.dtype)
         storage = Storage("input", nbytes, len(self.extents))
-        storage.root, storage.address = root, address
+        storage.root, storage.address, storage.device = root, start, place_of(array)
         storage.pinned = id(root) in self.lasting
-        self.extents.append((id(root), address, address + nbytes, storage))
+        self.extents.append((id(root), start, start + nbytes, storage))
         self.owners.append(root)
         return Value(storage, 0, array.shape, array.strides, array.dtype)
 
     # ------------------------------------------------------------------ while it runs
 
-    def value(self, array: np.ndarray) -> Value:
+    def value(self, array: Any) -> Value:
         """The graph's name for an array."""
         root = owner(array)
-        address = array.ctypes.data
+        start = address(array)
         for known, low, high, storage in self.extents:
-            if known == id(root) and low <= address < high:
-                return Value(storage, address - low, array.shape, array.strides, array.dtype)
+            if known == id(root) and low <= start < high:
+                return Value(storage, start - low, array.shape, array.strides, array.dtype)
         storage = self.storages.get(id(root))  # type: ignore[assignment]
         if storage is None:
             storage = Storage("lasting", root.nbytes, next(self.count), root)
             self.storages[id(root)] = storage
-        return Value(storage, address - storage.address, array.shape, array.strides, array.dtype)
+        return Value(storage, start - storage.address, array.shape, array.strides, array.dtype)
 
     def empty(self, shape: Any, dtype: Any) -> np.ndarray:
         data = np.empty(shape, dtype)
@@ -91,7 +92,7 @@ class Recorder:
     def _note(self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
         named: list[Any] = []
         for value, effect in zip(arguments, effects(kernel, len(arguments)), strict=True):
-            if type(value) is np.ndarray:
+            if type(value) is np.ndarray or type(value) is DeviceArray:
                 named.append(self._argument(value, effect))
             elif type(value) is tuple:
                 named.append(tuple([self._argument(item, effect) for item in value]))
@@ -102,13 +103,42 @@ class Recorder:
                 return
         self.calls.append(Call(kernel, dtype, n, tuple(named), work))
 
-    def _argument(self, array: np.ndarray, effect: str) -> Value:
+    def _argument(self, array: Any, effect: str) -> Value:
         value = self.value(array)
         storage = value.storage
         if effect != "reads" and storage.kind == "lasting" and id(storage.root) not in self.lasting:
             # Written, and not known to live on: perhaps made on the way with a content.
-            self.before.setdefault(id(storage.root), storage.root.ravel("K").copy())
+            self.before.setdefault(id(storage.root), duplicate(storage.root))
         return value
+
+    def empty_on_cuda(self, shape: Any, dtype: Any, like: Any = None) -> DeviceArray:
+        data = cuda.new(shape, dtype, like)
+        if threading.get_ident() == self.thread and self.reason is None:
+            storage = Storage("temporary", data.nbytes, next(self.count), data)
+            self.storages[id(data)] = storage
+        return data
+
+    def launch_on_cuda(
+        self, kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int
+    ) -> None:
+        if threading.get_ident() == self.thread and self.reason is None:
+            self._note(kernel, dtype, n, arguments, work)
+        cuda.run(kernel, dtype, n, plain(arguments), work)
+
+    def upload(
+        self, array: np.ndarray, like: Any = None, index: int | None = None, **options: Any
+    ) -> DeviceArray:
+        """A host array goes to a GPU: once if it was made on the way, else in every run."""
+        data = cuda.upload(array, like, index, **options)
+        if threading.get_ident() == self.thread and self.reason is None:
+            source = self.value(array)
+            storage = Storage("lasting", data.nbytes, next(self.count), data)
+            self.storages[id(data)] = storage
+            if source.storage.kind == "temporary":
+                self.fail(f"what was computed on the CPU is copied to {data.device}")
+            elif source.storage.kind == "input" or id(source.storage.root) in self.lasting:
+                self.uploads.append((source, self.value(data)))
+        return data
 
     def holds(self, array: np.ndarray) -> bool:
         """Whether the recorder itself has a reference to the array."""
@@ -118,7 +148,8 @@ class Recorder:
         """A check that an operation makes on what a kernel has found."""
         if threading.get_ident() != self.thread or self.reason is not None or not self.calls:
             return
-        named = tuple([self.value(a) if type(a) is np.ndarray else a for a in arguments])
+        arrays = (np.ndarray, DeviceArray)
+        named = tuple([self.value(a) if type(a) in arrays else a for a in arguments])
         self.calls[-1].checks.append(Check(self.value(flag), index, function, named))
 
     def read(self, what: str) -> None:
@@ -157,15 +188,26 @@ class Recorder:
             dtype, whole = content.dtype, (content.shape, content.strides, content.dtype)
             arguments = (Value(source, 0, *whole), Value(storage, 0, *whole))
             filled.append(Call(table.copy[dtype], dtype, content.size, arguments, content.size))
-        return Graph(self.inputs, filled + self.calls, results)
+        for _, there in self.uploads:
+            if there.storage.kind == "temporary":
+                raise CompileError("the function writes to what it has copied from the host")
+        return Graph(self.inputs, filled + self.calls, results, (), self.uploads)
 
 
 class CompileError(RuntimeError):
-    """A function that `numgrad.compile` cannot turn into one program."""
+    """A function that `numgrad.compile` cannot turn into one program.
+
+    >>> mean = numgrad.compile(lambda x: x.mean().item(), fullgraph=True)
+    >>> mean(numgrad.ones(2))
+    Traceback (most recent call last):
+    numgrad.compile.recorder.CompileError: the function leaves the kernels for Python (...
+    """
 
 
-def owner(array: np.ndarray) -> np.ndarray:
+def owner(array: Any) -> Any:
     """The array that owns the memory of a view (of an array on foreign memory: the array)."""
+    if type(array) is DeviceArray:
+        return array if array.base is None else array.base
     base = array.base
     while base is not None:
         if isinstance(base, np.ndarray):
@@ -199,10 +241,13 @@ def listening(recorder: Recorder) -> Iterator[Recorder]:
         launch, empty = cpu.launch, cpu.empty
         cpu.launch = _core._launch = recorder.launch
         cpu.empty = _core._empty = recorder.empty
+        cuda.launch, cuda.empty = recorder.launch_on_cuda, recorder.empty_on_cuda
+        cuda.from_host = recorder.upload  # type: ignore[assignment]
         cpu.recorder = recorder
         try:
             yield recorder
         finally:
             cpu.launch = _core._launch = launch
             cpu.empty = _core._empty = empty
+            cuda.launch, cuda.empty, cuda.from_host = cuda.run, cuda.new, cuda.upload
             cpu.recorder = None

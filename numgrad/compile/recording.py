@@ -6,6 +6,8 @@ versions up. These are found by comparing what was there before with what is the
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import re
 import sys
@@ -17,14 +19,16 @@ import numpy as np
 
 from ..autograd import tape
 from ..autograd.tape import Variable, wrap
-from ..device import cpu
+from ..device import cpu, empty_at, part
 from ..dtypes import get_default_dtype
+from ..kernels._program import OTHER_STATE
+from ..ops._core import assign, copy_array
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
 from .joint import Backward, live_tensors, watched
 from .number import Number, Options
 from .passes import optimize
-from .program import Program, slot_offset
+from .program import program, slot_offset, version_of, version_offset
 from .reach import CONSTANTS, Reach
 from .recorder import CompileError, Recorder, listening, owner
 
@@ -126,6 +130,8 @@ class Entry:
         self.changes = before.changes
         self.settings = get_default_dtype()
         self.options = options
+        #: For each option dict the word that tells that it is as it was; not known yet.
+        self.versions = [-1] * (0 if version_offset() is None else len(options.dicts))
         self.call_key, self.floats = call.loose_key, call.floats
         #: The floats of the function's own that are passed on, whether that was seen to be right,
         #: and the values that raised the question.
@@ -155,13 +161,14 @@ class Entry:
         self.recorded.verify()
         self.graph = optimize(self.recorded, settings)
         kept = [grad.value.storage for grad in self.grads]
-        self.program = Program(self.graph, self.results.storages, kept)
+        self.program = program(self.graph, self.results.storages, kept)
         if backward is not None:
             backward.build(self.results, settings)
         for grad in self.grads:
             if grad.value.storage in self.results.storages:
                 raise CompileError("a gradient made inside is also returned")
             grad.adopt(self.program)
+        self.program.ready()
         roots = {id(storage.root) for storage in self.graph.storages}
         self.prepare = [f for root, f in before.prepare.items() if root in roots]
         for storage in self.recorded.storages:
@@ -285,13 +292,16 @@ class Entry:
             for grad in self.grads:
                 grad.own = None
             # What holds no gradient tensor at all: `run` has to come first.
-            self.program.set_guards([(id(self.grads[0].tensor) + slot_offset(_GRAD), 0, True)])
+            self._set_guards([(id(self.grads[0].tensor) + slot_offset(_GRAD), 0, True)])
 
-    def _set_guards(self) -> None:
-        words = [(address, id(value), same) for address, value, same in self.guards]
-        for grad in self.grads:
-            words += grad.guards()
-        self.program.set_guards(words)
+    def _set_guards(self, state: list[tuple[int, int, bool]] | None = None) -> None:
+        """The words in memory that the program depends on: the option dicts', then the state's."""
+        if state is None:
+            state = [(address, id(value), same) for address, value, same in self.guards]
+            for grad in self.grads:
+                state += grad.guards()
+        versions = zip(self.options.dicts, self.versions, strict=False)
+        self.program.set_guards([*[(version_of(d), v, True) for d, v in versions], *state])
 
     # ------------------------------------------------------------------ a call
 
@@ -307,8 +317,11 @@ class Entry:
     def renew(self, arguments: Sequence[float]) -> bool:
         """Take over the numbers as they are now; False where they ask for another program."""
         options = self.options
+        dicts = options.dicts[: len(self.versions)]
+        versions = [ctypes.c_int64.from_address(version_of(d)).value for d in dicts]
         values = options.read(arguments)
         if values == options.values:
+            self._note(versions)
             return True
         if not options.allow(values):
             return False
@@ -319,7 +332,12 @@ class Entry:
             return False
         self.program.set_numbers(options.numbers(values))
         options.values = values
+        self._note(versions)
         return True
+
+    def _note(self, versions: list[int]) -> None:
+        self.versions = versions
+        self.program.update_guards(versions)
 
     def agrees(self, other: Entry) -> bool:
         """Whether this program, given the other's numbers, is the other one."""
@@ -396,7 +414,7 @@ class Entry:
             **self.reach.scope, "MISS": MISS, "entry": self, "changes": tape.changes,
             "mode": tape.mode, "run": self.program.run, "address": self.program.address,
             "stopped": self.stopped, "wrap": wrap, "make": self.results.make,
-            "options": self.options,
+            "options": self.options, "OTHER_STATE": OTHER_STATE,
         }  # fmt: skip
 
         def name(value: Any) -> str:
@@ -437,6 +455,7 @@ class Entry:
         numbers = [
             f"{name(get)}({name(d)}) == values[{k}]"
             for k, (get, d) in enumerate(zip(self.options.getters, self.options.dicts, strict=True))
+            if k >= len(self.versions)  # the program looks at the others
         ]
         passed = [f"a{k}" for k, a in enumerate(call.args) if self._is_passed(call, k)]
         if self.options.places:
@@ -444,6 +463,7 @@ class Entry:
             numbers.append(f"({expressions},) == values[-2]")
         if passed:
             numbers.append(f"({', '.join(passed)},) == values[-1]")
+        renew = f"entry.renew(({''.join(f'{a}, ' for a in passed)}))"
         arguments = ", ".join(f"a{k}" for k in range(count))
         lines = ["def fast(args):", f"    if len(args) != {count}: return MISS"]
         if count:
@@ -451,8 +471,7 @@ class Entry:
         lines.append(f"    if not ({' and '.join(conditions)}): return MISS")
         if numbers:
             lines.append("    values = options.values")
-            lines.append(f"    if not ({' and '.join(numbers)}) and not entry.renew(")
-            lines.append(f"        ({''.join(f'{a}, ' for a in passed)})): return MISS")
+            lines.append(f"    if not ({' and '.join(numbers)}) and not {renew}: return MISS")
         lines += [f"    {name(prepare)}()" for prepare in self.prepare]
         allocators = self.results._allocators
         lines += [f"    f{k} = {name(make)}()" for k, make in enumerate(allocators)]
@@ -462,7 +481,10 @@ class Entry:
             lines += [f"    try: grads = ({grads})", "    except AttributeError: return MISS"]
             arrays.append("*grads")
         arrays += [f"f{k}" for k in range(len(allocators))]
-        lines.append(f"    status = run(address, ({''.join(f'{a}, ' for a in arrays)}))")
+        run = f"run(address, ({''.join(f'{a}, ' for a in arrays)}))"
+        lines.append(f"    status = {run}")
+        if self.versions:
+            lines.append(f"    if status == OTHER_STATE and {renew}: status = {run}")
         lines.append("    if status: return stopped(status)")
         for counter, by in self.bumped:
             lines.append(f"    {name(counter)}.version += {by}")
@@ -526,17 +548,17 @@ class Gradient:
         self.value = value
         self.own: Any = None
 
-    def renew(self, program: Program) -> None:
+    def renew(self, program: Any) -> None:
         """Another tensor, on other memory, for the program to fill."""
         value = self.value
-        array = cpu.empty(value.shape, value.dtype)
+        array = empty_at(value.shape, value.dtype, value.storage.device)
         program.move(value.storage, array, value)
         self.own = wrap(array)
 
-    def adopt(self, program: Program) -> None:
+    def adopt(self, program: Any) -> None:
         """Put a tensor for the program to fill in the place of the gradient that is there."""
         self.renew(program)
-        self.own._data[...] = self.tensor._grad._data
+        assign(self.own._data, self.tensor._grad._data)
         self.tensor._grad = self.own
 
     def guards(self) -> list[tuple[int, int, bool]]:
@@ -546,7 +568,7 @@ class Gradient:
             return [(slot, id(None), True), (id(self.own), 1, True), (id(self.own._data), 1, True)]
         return [(slot, id(self.own), True), (id(self.own), 2, True), (id(self.own._data), 1, True)]
 
-    def prepare(self, program: Program) -> bool:
+    def prepare(self, program: Any) -> bool:
         """Bring the gradient into its place before a run; False where the program doesn't fit."""
         tensor = self.tensor
         if (tensor._grad is None) != self.from_none:
@@ -588,11 +610,11 @@ class Results:
         self._allocators = [self._allocator(storage) for storage in self.storages]
         del self._known, self._recorder
 
-    def allocate(self) -> list[np.ndarray]:
+    def allocate(self) -> list[Any]:
         """The memory for one run's results."""
         return [make() for make in self._allocators]
 
-    def make(self, inputs: list, fresh: list[np.ndarray]) -> Any:
+    def make(self, inputs: list, fresh: list[Any]) -> Any:
         """What the function returns."""
         node = None if self.backward is None else self.backward.node(inputs, fresh)
         return self._build(inputs, fresh, node)
@@ -658,10 +680,10 @@ class Results:
             raise CompileError("the function returns a view of an argument, or an old gradient")
         if storage.kind != "temporary":
             shared = id(storage.root) in self._recorder.lasting
-            kept = array if shared else array.copy()
+            kept = array if shared else _copy(array)
 
-            def get(fresh: list) -> np.ndarray:
-                return kept if shared else kept.copy()
+            def get(fresh: list) -> Any:
+                return kept if shared else _copy(kept)
         else:
             if storage not in self.storages:
                 self.storages.append(storage)
@@ -672,11 +694,11 @@ class Results:
             shape, dtype = value.shape, value.dtype
             offset, strides = value.offset, value.strides
 
-            def get(fresh: list) -> np.ndarray:
+            def get(fresh: list) -> Any:
                 block = fresh[region]
                 if whole and block.shape == shape and block.dtype == dtype:
                     return block
-                return np.ndarray(shape, dtype, block.data, offset, strides)
+                return part(block, shape, dtype, offset, strides)
 
         backward: Any = self.backward
 
@@ -691,14 +713,20 @@ class Results:
         assert kind is not None
         return make
 
-    def _allocator(self, storage: Storage) -> Callable[[], np.ndarray]:
+    def _allocator(self, storage: Storage) -> Callable[[], Any]:
+        place = storage.device
         for value in self.values:
             if value.storage is storage and value.is_dense():
                 if value.size * value.dtype.itemsize == storage.nbytes:
-                    shape, dtype = value.shape, value.dtype
-                    return lambda: cpu.empty(shape, dtype)
-        nbytes, byte = storage.nbytes, np.dtype(np.uint8)
-        return lambda: cpu.empty(nbytes, byte)
+                    if place is None:
+                        make = np.empty if storage.nbytes < cpu.LARGE else cpu.empty
+                        return functools.partial(make, value.shape, value.dtype)
+                    return functools.partial(empty_at, value.shape, value.dtype, place)
+        return functools.partial(empty_at, storage.nbytes, np.dtype(np.uint8), place)
+
+
+def _copy(array: Any) -> Any:
+    return array.copy() if type(array) is np.ndarray else copy_array(array, array.dtype)
 
 
 def _alike(a: Any, b: Any, numbers: list) -> bool:

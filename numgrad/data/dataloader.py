@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.context import BaseContext
 from typing import Any, Generic, TypeVar
 
+from ..device import cuda
 from ..random import Generator
 from ._random import draw_seed
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset
 from .fetch import Fetch, make_fetch
+from .pinning import pinned
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, _EndlessSampler
 from .worker import NextEpoch, StreamEnded, WorkerError, WorkerTask
 from .workers import Workers
@@ -45,7 +47,8 @@ class DataLoader(Generic[T_co]):
         num_workers: worker processes; 0 loads in this process.
         collate_fn: makes a batch of a list of samples; by default `default_collate`, or
             `default_convert` where `batch_size` is None.
-        pin_memory: accepted; the memory of the CPU build is not pinned.
+        pin_memory: put batches in page-locked memory, which a GPU copies from by itself; an object
+            in a batch that has a method `pin_memory()` is asked to. Nothing without a GPU.
         drop_last: leave out a last batch that is not full.
         timeout: seconds to wait for a batch from a worker; 0 waits for ever.
         worker_init_fn: called in each worker with its number, after seeding.
@@ -203,7 +206,7 @@ class DataLoader(Generic[T_co]):
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
-        if self.pin_memory:
+        if self.pin_memory and cuda.unavailable() is not None:
             warnings.warn(
                 "'pin_memory' argument is set as true but no accelerator is found, "
                 "then device pinned memory won't be used.",
@@ -264,6 +267,10 @@ class _BatchIterator:
         self._sampler = loader._index_sampler
         self._indices = iter(self._sampler)
         self._base_seed = draw_seed(loader.generator)
+        self._pins = loader.pin_memory and cuda.unavailable() is None
+
+    def _ready(self, batch: Any) -> Any:
+        return pinned(batch) if self._pins else batch
 
     def __iter__(self) -> Iterator[Any]:
         return self
@@ -291,7 +298,7 @@ class _LocalIterator(_BatchIterator):
         self._fetch = _counted(fetch, loader)
 
     def __next__(self) -> Any:
-        return self._fetch(next(self._indices))
+        return self._ready(self._fetch(next(self._indices)))
 
 
 class _WorkersIterator(_BatchIterator):
@@ -399,7 +406,7 @@ class _WorkersIterator(_BatchIterator):
             if isinstance(answer, WorkerError):
                 answer.reraise()
             if not ended:
-                return self._count(answer)
+                return self._ready(self._count(answer))
 
 
 def _counted(fetch: Fetch, loader: DataLoader[Any]) -> Fetch:

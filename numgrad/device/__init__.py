@@ -53,17 +53,47 @@ def root(data: Any) -> Any:
     return data
 
 
+def part(data: Any, shape: tuple, dtype: np.dtype, offset: int, strides: tuple) -> Any:
+    """The array that lies `offset` bytes behind the start of a C-contiguous one."""
+    if type(data) is DeviceArray:
+        return data.part(shape, dtype, offset, strides)
+    return np.ndarray(shape, dtype, data.reshape(-1).view(np.uint8).data, offset, strides)
+
+
+def duplicate(data: Any) -> Any:
+    """A copy of a whole block of memory."""
+    if type(data) is not DeviceArray:
+        return data.ravel("K").copy()
+    copy = cuda.new(data.shape, data.dtype, data)
+    cuda.copy_within(copy, data)
+    return copy
+
+
+def place_of(data: Any) -> int | None:
+    """The number of the GPU that an array is on, None for the host."""
+    return data.memory.index if type(data) is DeviceArray else None
+
+
+def empty_at(shape: Any, dtype: Any, place: int | None) -> Any:
+    """New memory on a GPU, or on the host for None."""
+    return (
+        cpu.empty(shape, dtype) if place is None else cuda.empty(shape, dtype, cuda.beside(place))
+    )
+
+
 def move(data: Any, like: Any) -> Any:
     """A copy of an array on the device of `like`."""
     return place(data, None if type(like) is np.ndarray else like.memory.index)
 
 
-def place(data: Any, index: int | None) -> Any:
+def place(data: Any, index: int | None, non_blocking: bool = False) -> Any:
     """The array on CUDA device `index`, or on the host for None; itself if it is there."""
     if type(data) is np.ndarray:
-        return data if index is None else cuda.from_host(data, index=index)
+        if index is None:
+            return data
+        return cuda.from_host(data, index=index, non_blocking=non_blocking)
     if index is None:
-        return cuda.to_host(data)
+        return cuda.to_host(data, non_blocking)
     return data if data.memory.index == index else cuda.to_index(data, index)
 
 

@@ -32,7 +32,7 @@ _FUNCTIONS = {
 class Memory:
     """A block of a device's memory; it is given back with the last array on it."""
 
-    __slots__ = ("ptr", "size", "index", "owner", "pool")
+    __slots__ = ("ptr", "size", "index", "owner", "pool", "stream", "users")
 
     def __init__(self, ptr: int, size: int, index: int, owner: Any, pool: Any = None) -> None:
         self.ptr = ptr
@@ -40,8 +40,17 @@ class Memory:
         self.index = index
         self.owner = owner
         self.pool = pool
+        self.stream: Any = None  # that it goes back to
+        self.users: set[Any] | None = None  # other streams that have used it
+
+    def record_stream(self, stream: Any) -> None:
+        """Go back only when what is on `stream` by then is done."""
+        if stream is not self.stream and self.stream is not None:
+            self.users = {*(self.users or ()), stream}
 
     def __del__(self) -> None:
+        for stream in self.users or ():
+            self.stream.wait(stream)
         if self.pool is not None:
             self.pool.gave_back(self.size)
 
@@ -131,7 +140,11 @@ class DeviceArray:
 
     def as_strided(self, shape: tuple, strides: tuple) -> DeviceArray:
         """Any shape and strides (in bytes) from the first element on."""
-        shadow = np.ndarray(shape, self.dtype, EVERYWHERE, self.ptr - BASE, strides)
+        return self.part(shape, self.dtype, 0, strides)
+
+    def part(self, shape: tuple, dtype: Any, offset: int, strides: tuple) -> DeviceArray:
+        """Any array `offset` bytes behind the first element."""
+        shadow = np.ndarray(shape, dtype, EVERYWHERE, self.ptr + offset - BASE, strides)
         return self._view(shadow)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:

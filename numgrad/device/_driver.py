@@ -5,9 +5,11 @@ Everything above it is written against this class; `_simulator.py` has the same 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import threading
 import weakref
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from cuda.core import (
     EventOptions,
     LaunchConfig,
     ObjectCode,
+    Stream,
     StreamOptions,
 )
 from cuda.core import launch as core_launch
@@ -103,6 +106,9 @@ class Driver:
                     attribute = api.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
                     most = api.cuuint64_t((1 << 64) - 1)
                     call(api.cuMemPoolSetAttribute(pool.handle, attribute, most))
+                    peers = [k for k in range(self.count) if self.can_access_peer(k, index)]
+                    if peers:  # so that other devices' kernels and copies reach this memory
+                        pool.peer_accessible_by = peers
                     self._pools[index] = pool
         return pool
 
@@ -131,6 +137,17 @@ class Driver:
             return 0, 0
         attributes = pool.attributes
         return attributes.reserved_mem_current, attributes.reserved_mem_high
+
+    def reset_reserved(self, index: int) -> None:
+        """Begin the second number of `reserved` anew."""
+        if index in self._pools:
+            attribute = api.CUmemPool_attribute.CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH
+            handle = self._pools[index].handle
+            call(api.cuMemPoolSetAttribute(handle, attribute, api.cuuint64_t(0)))
+
+    def can_access_peer(self, index: int, peer: int) -> bool:
+        """Whether a device reads and writes another's memory by itself."""
+        return index != peer and self.devices[index].can_access_peer(peer)
 
     def free_and_total(self, index: int) -> tuple[int, int]:
         self.enter(index)
@@ -163,10 +180,18 @@ class Driver:
         if wait:
             stream.sync()
 
-    def copy(self, target: int, source: int, size: int, stream: Any, index: int) -> None:
-        """Between device addresses, of one device or of two."""
+    def copy(
+        self, target: int, source: int, size: int, stream: Any, index: int, to: int | None = None
+    ) -> None:
+        """Between addresses of device `index`, or from there to device `to`."""
         self.enter(index)
-        call(api.cuMemcpyAsync(target, source, size, stream.handle))
+        if to is None or to == index or self.can_access_peer(index, to):
+            call(api.cuMemcpyAsync(target, source, size, stream.handle))
+        else:  # by way of the host
+            there, here = [
+                call(api.cuDevicePrimaryCtxRetain(call(api.cuDeviceGet(k)))) for k in (to, index)
+            ]
+            call(api.cuMemcpyPeerAsync(target, there, source, here, size, stream.handle))
 
     # -------------------------------------------------------------------- kernels
 
@@ -203,6 +228,31 @@ class Driver:
             config = self._configs[key] = LaunchConfig(grid=blocks, block=threads)
         core_launch(stream, config, kernel, *values)
 
+    # ---------------------------------------------------------------------- graphs
+
+    def capture(self, index: int, body: Callable[[Any], None]) -> Any:
+        """The work that `body(stream)` puts on the stream, as a graph that is not run yet."""
+        self.enter(index)
+        builder = self.devices[index].create_graph_builder()
+        try:
+            builder.begin_building()
+            try:
+                body(builder.stream)
+            except BaseException:
+                with contextlib.suppress(Exception):  # of a capture that has failed already
+                    builder.end_building()
+                raise
+            builder.end_building()
+            graph = builder.complete()
+        finally:
+            builder.close()
+        return graph
+
+    def replay(self, graph: Any, stream: Any, index: int) -> None:
+        """Run a graph."""
+        self.enter(index)
+        graph.launch(stream)
+
     # --------------------------------------------------------- streams and events
 
     def default_stream(self, index: int) -> Any:
@@ -216,6 +266,17 @@ class Driver:
     def create_event(self, index: int, timing: bool) -> Any:
         self.enter(index)
         return self.devices[index].create_event(EventOptions(timing_enabled=timing))
+
+    def device_of(self, address: int) -> int:
+        """The number of the device that an address belongs to."""
+        self.enter(getattr(self._current, "index", 0))
+        attribute = api.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+        return int(call(api.cuPointerGetAttribute(attribute, address)))
+
+    def foreign_stream(self, index: int, handle: int) -> Any:
+        """Another library's stream, by its handle; 1 is the legacy default stream."""
+        self.enter(index)
+        return self.default_stream(index) if handle in (0, 1) else Stream.from_handle(handle)
 
     def stream_done(self, stream: Any) -> bool:
         (status,) = api.cuStreamQuery(stream.handle)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,11 +27,20 @@ class OutOfMemory(Exception):
 class Stream:
     """All work is done when it is asked for: a stream is its name."""
 
-    def __init__(self, handle: int = 0) -> None:
+    def __init__(self, handle: int = 1) -> None:
         self.handle = handle
+        self.captured: list[tuple[Callable, tuple]] | None = None  # of a stream being captured
+
+    def do(self, function: Callable, *arguments: Any) -> None:
+        """Run this now, or take it down for a graph."""
+        if self.captured is None:
+            function(*arguments)
+        else:
+            self.captured.append((function, arguments))
 
     def sync(self) -> None:
-        pass
+        if self.captured is not None:
+            raise RuntimeError("a stream that is being captured cannot be waited for")
 
     def record(self, event: Event) -> Event:
         event.moment = time.perf_counter()
@@ -75,6 +85,7 @@ class Simulator:
         self.count = count
         self.memory = memory
         self.used = [0] * count
+        self.most = [0] * count
         self._next = _FIRST_ADDRESS
         self._starts: list[int] = []
         self._blocks: dict[int, tuple[np.ndarray, int]] = {}
@@ -103,6 +114,7 @@ class Simulator:
         self._blocks[ptr] = (block.bytes, index)
         bisect.insort(self._starts, ptr)
         self.used[index] += size
+        self.most[index] = max(self.most[index], self.used[index])
         return ptr, block
 
     def forget(self, ptr: int) -> None:
@@ -133,7 +145,13 @@ class Simulator:
         pass
 
     def reserved(self, index: int) -> tuple[int, int]:
-        return self.used[index], self.used[index]
+        return self.used[index], self.most[index]
+
+    def reset_reserved(self, index: int) -> None:
+        self.most[index] = self.used[index]
+
+    def can_access_peer(self, index: int, peer: int) -> bool:
+        return index != peer
 
     def free_and_total(self, index: int) -> tuple[int, int]:
         return self.memory - self.used[index], self.memory
@@ -143,15 +161,28 @@ class Simulator:
 
     # --------------------------------------------------------------------- copies
 
-    def copy_in(self, ptr: int, array: np.ndarray, stream: Any, index: int) -> None:
-        self._bytes_at(ptr, array.nbytes)[:] = array.reshape(-1).view(np.uint8)
+    def copy_in(self, ptr: int, array: np.ndarray, stream: Stream, index: int) -> None:
+        stream.do(self._put, ptr, array.reshape(-1).view(np.uint8))
+
+    def _put(self, ptr: int, source: np.ndarray) -> None:
+        self._bytes_at(ptr, source.nbytes)[:] = source
 
     def copy_out(
-        self, array: np.ndarray, ptr: int, stream: Any, index: int, wait: bool = True
+        self, array: np.ndarray, ptr: int, stream: Stream, index: int, wait: bool = True
     ) -> None:
-        array.reshape(-1).view(np.uint8)[:] = self._bytes_at(ptr, array.nbytes)
+        stream.do(self._get, array.reshape(-1).view(np.uint8), ptr)
+        if wait:
+            stream.sync()
 
-    def copy(self, target: int, source: int, size: int, stream: Any, index: int) -> None:
+    def _get(self, target: np.ndarray, ptr: int) -> None:
+        target[:] = self._bytes_at(ptr, target.nbytes)
+
+    def copy(
+        self, target: int, source: int, size: int, stream: Stream, index: int, to: Any = None
+    ) -> None:
+        stream.do(self._move, target, source, size)
+
+    def _move(self, target: int, source: int, size: int) -> None:
         self._bytes_at(target, size)[:] = self._bytes_at(source, size).copy()
 
     # -------------------------------------------------------------------- kernels
@@ -166,9 +197,12 @@ class Simulator:
         blocks: int,
         threads: int,
         values: list,
-        stream: Any,
+        stream: Stream,
         index: int,
     ) -> None:
+        stream.do(self._launch, build, blocks, threads, values)
+
+    def _launch(self, build: Build, blocks: int, threads: int, values: list) -> None:
         bound: list = []
         for (kind, dtype), value in zip(build.kinds, values, strict=True):
             if kind == "pointer":
@@ -178,14 +212,32 @@ class Simulator:
             bound.append(value)
         run(build, blocks, threads, bound)
 
+    # ---------------------------------------------------------------------- graphs
+
+    def capture(self, index: int, body: Callable[[Stream], None]) -> list:
+        stream = self.create_stream(index)
+        stream.captured = []
+        body(stream)
+        return stream.captured
+
+    def replay(self, graph: list, stream: Stream, index: int) -> None:
+        for function, arguments in graph:
+            stream.do(function, *arguments)
+
     # --------------------------------------------------------- streams and events
+
+    def device_of(self, address: int) -> int:
+        return self._blocks[self._starts[bisect.bisect_right(self._starts, address) - 1]][1]
+
+    def foreign_stream(self, index: int, handle: int) -> Stream:
+        return Stream(handle)
 
     def default_stream(self, index: int) -> Stream:
         return Stream()
 
     def create_stream(self, index: int, priority: int = 0) -> Stream:
         self._streams += 1
-        return Stream(self._streams)
+        return Stream(self._streams + 1)
 
     def create_event(self, index: int, timing: bool) -> Event:
         return Event()

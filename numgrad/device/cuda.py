@@ -2,25 +2,31 @@
 
 The functions are those of `cpu.py`. Nothing of CUDA is imported before the first use of a device;
 `driver()` then finds the machine's devices, or with `NUMBA_ENABLE_CUDASIM=1` a simulated one.
+
+The host runs ahead of the device: only what reads values on the host waits. What an operation's
+`check` has to say is read then too, so an index out of range is told of at the next `.item()`,
+`.cpu()` or `synchronize()`; no value that follows from it comes to the host before.
+`CUDA_LAUNCH_BLOCKING=1` waits at every check.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import gc
 import importlib.util
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from .. import device as devices
 from ..dtypes import device
-from . import cpu
-from ._array import DeviceArray, Memory, at
+from . import _dlpack, cpu
+from ._array import BASE, DeviceArray, Memory, at
 
 
 class OutOfMemoryError(RuntimeError):
@@ -29,8 +35,10 @@ class OutOfMemoryError(RuntimeError):
 
 # ------------------------------------------------------------------------ the devices
 
+_byte = np.dtype(np.uint8)
 _driver: Any = None
 _lock = threading.RLock()
+_forked = False  # whether this is the child of a process that had used CUDA
 #: What the packages of the extra are asked for by, in the order in which they are missed.
 _PACKAGES = ("numba_cuda", "cuda.core", "cuda.bindings")
 
@@ -40,15 +48,20 @@ def simulated() -> bool:
     return os.environ.get("NUMBA_ENABLE_CUDASIM", "0") not in ("", "0")
 
 
-@functools.cache
 def unavailable() -> str | None:
     """Why there is no CUDA device here, None where there is one."""
-    if simulated():
-        return None
+    return None if _driver is not None or simulated() else _missing()
+
+
+@functools.cache
+def _missing() -> str | None:
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return "there is no NVIDIA driver (libcuda.so.1) on this machine"
+        return (
+            "found no NVIDIA driver on your system (libcuda.so.1): check that you have an NVIDIA "
+            'GPU and installed its driver, and pip install "numgrad[cuda]"'
+        )
     for name in _PACKAGES:
         try:
             found = importlib.util.find_spec(name)
@@ -68,6 +81,11 @@ def unavailable() -> str | None:
 def driver() -> Any:
     """The driver; RuntimeError that says what is missing where there is no device."""
     global _driver
+    if _forked:
+        raise RuntimeError(
+            "Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, you "
+            "must use the 'spawn' start method"
+        )
     if _driver is None:
         with _lock:
             reason = unavailable()
@@ -98,9 +116,21 @@ def use(new: Any) -> Any:
     old, _driver = _driver, new
     devices.several = devices.several or new is not None
     _pools.clear()
+    _pinned.clear()
+    _unread.clear()
+    _in_flight.clear()
     _tables.clear()
     _state.__dict__.clear()
     return old
+
+
+def _after_fork() -> None:
+    global _driver, _forked
+    if _driver is not None and not simulated():
+        _driver, _forked = None, True
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def is_initialized() -> bool:
@@ -137,6 +167,7 @@ class _State(threading.local):
 
     index = 0
     streams: dict[int, Any]
+    capturing = False
 
     def __init__(self) -> None:
         self.streams = {}
@@ -169,6 +200,23 @@ def set_stream(index: int, own: Any) -> None:
     _state.streams[index] = own
 
 
+@contextlib.contextmanager
+def on_stream(index: int, own: Any) -> Iterator[None]:
+    """Send the calling thread's work on a device to a stream."""
+    before = stream(index)
+    set_stream(index, own)
+    try:
+        yield
+    finally:
+        set_stream(index, before)
+
+
+def synchronize(index: int) -> None:
+    """Wait for all work of a device, and raise what its checks have found."""
+    driver().synchronize(index)
+    settle(index)
+
+
 # -------------------------------------------------------------------------- memory
 
 
@@ -178,30 +226,36 @@ class Pool:
     def __init__(self, index: int) -> None:
         self.index = index
         self.allocated = self.peak = self.allocations = self.frees = 0
+        self.retries = self.failures = 0
         self._lock = threading.RLock()
 
     def take(self, size: int) -> Memory:
-        source = driver()
+        _not_while_capturing("allocates memory")
+        source, own = driver(), stream(self.index)
         try:
-            ptr, owner = source.allocate(self.index, size, stream(self.index))
+            ptr, owner = source.allocate(self.index, size, own)
         except Exception as error:
             if type(error).__name__ != "OutOfMemory":
                 raise
             # What the pool keeps, and what only cycles hold, may be enough.
+            self.retries += 1
             gc.collect()
             source.trim(self.index)
             try:
-                ptr, owner = source.allocate(self.index, size, stream(self.index))
+                ptr, owner = source.allocate(self.index, size, own)
             except Exception as again:
                 if type(again).__name__ != "OutOfMemory":
                     raise
+                self.failures += 1
                 raise OutOfMemoryError(self._full(size)) from None
         with self._lock:
             self.allocations += 1
             self.allocated += size
             if self.allocated > self.peak:
                 self.peak = self.allocated
-        return Memory(ptr, size, self.index, owner, self)
+        memory = Memory(ptr, size, self.index, owner, self)
+        memory.stream = own
+        return memory
 
     def gave_back(self, size: int) -> None:
         with self._lock:
@@ -237,11 +291,9 @@ def pool(index: int) -> Pool:
     return found
 
 
-def empty(shape: Any, dtype: Any, like: Any = None, index: int | None = None) -> DeviceArray:
-    """New memory, not initialised, on the device of `like`, or on device `index` (by default the
-    current one)."""
-    if index is None:
-        index = _state.index if like is None else like.memory.index
+def new(shape: Any, dtype: Any, like: Any = None) -> DeviceArray:
+    """New memory, not initialised, on the device of `like` (by default the current one)."""
+    index = _state.index if like is None else like.memory.index
     if type(shape) is not tuple:
         shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
     dtype = np.dtype(dtype)
@@ -252,29 +304,69 @@ def empty(shape: Any, dtype: Any, like: Any = None, index: int | None = None) ->
     return at(memory, memory.ptr, shape, dtype)
 
 
-def from_host(array: np.ndarray, like: Any = None, index: int | None = None) -> DeviceArray:
-    """A C-contiguous copy of a host array on the device of `like`, or on device `index`."""
+@functools.cache
+def beside(index: int) -> DeviceArray:
+    """An array without elements on a device, to be `like`."""
+    driver()
+    return at(Memory(BASE, 0, index, None), BASE, (0,), _byte)
+
+
+def upload(
+    array: np.ndarray, like: Any = None, index: int | None = None, non_blocking: bool = False
+) -> DeviceArray:
+    """A C-contiguous copy of a host array on the device of `like`, or on device `index`.
+
+    `non_blocking` matters for page-locked memory, which must then stay as it is until the copy has
+    happened; any other has been read on return, though the device may not have come to it.
+    """
     if index is None:
         index = _state.index if like is None else like.memory.index
+    _not_while_capturing("copies from the host")
     memory = pool(index).take(max(array.nbytes, 1))
     if array.nbytes:
-        dense = np.ascontiguousarray(array)
-        driver().copy_in(memory.ptr, dense, stream(index), index)
+        host = np.ascontiguousarray(array)
+        here = stream(index)
+        driver().copy_in(memory.ptr, host, here, index)
+        if is_pinned(host):
+            if non_blocking:
+                _keep_until_done(host, here, index)
+            else:
+                here.sync()
     return at(memory, memory.ptr, array.shape, array.dtype)
 
 
-def to_host(data: DeviceArray) -> np.ndarray:
-    """A copy on the host."""
+def to_host(data: DeviceArray, non_blocking: bool = False) -> np.ndarray:
+    """A copy on the host: with `non_blocking` in page-locked memory, filled when the stream is
+    there."""
+    if cpu.recorder is not None:
+        cpu.recorder.read("a copy to the host")
+    return _fetch(data, non_blocking)
+
+
+def _fetch(data: DeviceArray, non_blocking: bool = False) -> np.ndarray:
+    _not_while_capturing("copies to the host")
     data = dense(data)
+    index = data.memory.index
+    here = stream(index)
+    if non_blocking:
+        array = empty_pinned(data.shape, data.dtype)
+        if array.nbytes:
+            driver().copy_out(array, data.ptr, here, index, wait=False)
+            _keep_until_done(array, here, index)
+        return array
     array = np.empty(data.shape, data.dtype)
     if array.nbytes:
-        index = data.memory.index
-        driver().copy_out(array, data.ptr, stream(index), index)
+        driver().copy_out(array, data.ptr, here, index)
+    if _unread:
+        settle(index)
     return array
 
 
 def to_index(data: DeviceArray, index: int) -> DeviceArray:
     """A copy on another device."""
+    if cpu.recorder is not None:
+        cpu.recorder.read("a copy between devices")
+    _not_while_capturing("copies to another device")
     data = dense(data)
     source = data.memory.index
     memory = pool(index).take(max(data.nbytes, 1))
@@ -282,38 +374,154 @@ def to_index(data: DeviceArray, index: int) -> DeviceArray:
         # The copy runs after what made the data, and after what the target's stream did before.
         here, there = stream(source), stream(index)
         here.wait(there)
-        driver().copy(memory.ptr, data.ptr, data.nbytes, here, source)
+        driver().copy(memory.ptr, data.ptr, data.nbytes, here, source, index)
         there.wait(here)
     return at(memory, memory.ptr, data.shape, data.dtype)
+
+
+def copy_within(target: DeviceArray, source: DeviceArray) -> None:
+    """Copy the bytes of one C-contiguous array to another on the same device."""
+    if source.nbytes:
+        index = source.memory.index
+        driver().copy(target.ptr, source.ptr, source.nbytes, stream(index), index)
+
+
+# -------------------------------------------------------------- other libraries' arrays
+
+
+def from_foreign(found: _dlpack.Foreign, handle: int | None = None) -> DeviceArray:
+    """Another library's array, shared, once its stream (by handle, if given) has made it."""
+    index = found.device_id
+    if handle is not None:
+        _wait_for(index, handle)
+    if 0 in found.shape:
+        return new(found.shape, found.dtype, beside(index))
+    memory = Memory(found.address, 0, index, found.keep)
+    whole = at(memory, found.address, (1,), found.dtype)
+    return whole.part(found.shape, found.dtype, 0, found.strides)
+
+
+def _wait_for(index: int, handle: int) -> None:
+    own = stream(index)
+    if int(own.handle) != (handle or 1):
+        own.wait(driver().foreign_stream(index, handle))
+
+
+def export(data: DeviceArray, handle: int | None) -> Any:
+    """A DLPack capsule, whose memory is ready for what comes on a stream (by handle; None: the
+    legacy default stream; -1: no matter when)."""
+    index = data.memory.index
+    own = stream(index)
+    if handle != -1 and int(own.handle) != (handle or 1):
+        other = driver().foreign_stream(index, handle or 1)
+        other.wait(own)
+        data.memory.record_stream(other)
+    return _dlpack.export(data, data.ptr, _dlpack.CUDA, index)
+
+
+def interface(data: DeviceArray) -> dict[str, Any]:
+    """`__cuda_array_interface__`, version 3."""
+    return {
+        "shape": data.shape,
+        "typestr": data.dtype.str,
+        "data": (data.ptr if data.size else 0, False),
+        "strides": None if data.flags.c_contiguous else data.strides,
+        "version": 3,
+        "stream": int(stream(data.memory.index).handle) or 1,
+    }
+
+
+def from_interface(source: Any) -> DeviceArray:
+    """Another library's array with `__cuda_array_interface__`, shared."""
+    return from_foreign(*_dlpack.from_interface(source, driver().device_of))
+
+
+# ------------------------------------------------------------------ page-locked memory
+
+_pinned: dict[int, list[Any]] = {}  # free buffers by size
+_in_flight: list[tuple[Any, Any]] = []  # host arrays that a stream has yet to come to
+
+
+class _Pinned(np.ndarray):
+    """A page-locked buffer's bytes: kept for the next when the last array on it goes."""
+
+    def __del__(self) -> None:
+        buffer = self.base
+        if buffer is not None and not isinstance(buffer, np.ndarray) and _pinned is not None:
+            _pinned.setdefault(len(buffer), []).append(buffer)
+
+
+def empty_pinned(shape: Any, dtype: Any) -> np.ndarray:
+    """New page-locked host memory, not initialised: devices copy from and to it by themselves."""
+    dtype = np.dtype(dtype)
+    size = dtype.itemsize
+    for n in shape:
+        size *= n
+    size = 1 << max(size - 1, 511).bit_length()
+    free = _pinned.get(size)
+    try:
+        buffer = free.pop() if free else driver().pinned(size)
+    except IndexError:  # another thread was faster
+        buffer = driver().pinned(size)
+    return np.ndarray(shape, dtype, _Pinned(size, _byte, buffer))
+
+
+def is_pinned(array: np.ndarray) -> bool:
+    """Whether a host array lies in page-locked memory."""
+    return type(array) is np.ndarray and type(devices.root(array)) is _Pinned
+
+
+def _keep_until_done(array: np.ndarray, own: Any, index: int) -> None:
+    _in_flight[:] = [(event, kept) for event, kept in _in_flight if not event.is_done]
+    event = driver().create_event(index, False)
+    own.record(event)
+    _in_flight.append((event, array))
 
 
 # ------------------------------------------------------------------------ launching
 
 
-def launch(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
+def run(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> None:
     """Run the CUDA twin of `kernel` for T = `dtype` on the device of its arguments."""
-    if cpu.recorder is not None:
-        cpu.recorder.read("a CUDA device")  # compile does not record launches there yet
     twin = kernel.twin
     if twin is None:
         raise NotImplementedError(f"the kernel {kernel.name} has no CUDA form yet")
     index = _index(arguments)
     if not twin.by_value and any(type(a) is np.ndarray for a in arguments):
         arguments = tuple(
-            [from_host(a, index=index) if type(a) is np.ndarray else a for a in arguments]
+            [upload(a, index=index) if type(a) is np.ndarray else a for a in arguments]
         )
     build, items, own_block, values = twin.plan(dtype, n, arguments, tables)
-    if items == 0:
-        return
+    if items:
+        start(twin, build, items, own_block, values, index)
+
+
+def start(twin: Any, build: Any, items: int, own_block: bool, values: list, index: int) -> None:
+    """Put what `twin.plan` gave on the current stream."""
     threads = _driver.threads or twin.threads
     blocks = items if own_block else -(-items // threads)
     most = _most_blocks(index)
+    _driver.launch(
+        loaded(build, index),
+        build,
+        blocks if blocks < most else most,
+        threads,
+        values,
+        stream(index),
+        index,
+    )
+
+
+def loaded(build: Any, index: int) -> Any:
+    """A twin's machine code on a device."""
     own = build.loaded.get(index)
     if own is None or own[0] is not _driver:
         own = build.loaded[index] = (_driver, _driver.load(build, index))
-    _driver.launch(
-        own[1], build, blocks if blocks < most else most, threads, values, stream(index), index
-    )
+    return own[1]
+
+
+#: What operations call: these, or while `compile` records, the recorder's.
+launch, empty, from_host = run, new, upload
 
 
 def _index(arguments: tuple) -> int:
@@ -346,22 +554,88 @@ def tables(arrays: tuple) -> tuple[int, int]:
     if found is None:
         count = len(arrays)
         values = np.array(key[1:], np.int64)
-        data = from_host(values, index=first)
+        data = upload(values, index=first)
         if len(_tables) >= 64:
             del _tables[next(iter(_tables))]
         found = _tables[key] = (data, data.ptr, data.ptr + 8 * count)
     return found[1], found[2]
 
 
+# -------------------------------------------------------------------------- checks
+
+#: Checks whose flags are on their way: by device, (flag on the host, stream, what raises, and what
+#: has to stay until then).
+_unread: dict[int, list[tuple]] = {}
+#: So many, and the host waits for them.
+_MOST_UNREAD = 64
+_blocking = os.environ.get("CUDA_LAUNCH_BLOCKING", "0") not in ("", "0")
+
+
 def check(flag: DeviceArray, index: int, function: Callable[..., Any], *arguments: Any) -> None:
-    """After a launch: call `function(*arguments)`, which raises, if it set `flag[index]`."""
-    if to_host(flag).item(index):
-        function(*[to_host(a) if type(a) is DeviceArray else a for a in arguments])
+    """After a launch: have `function(*arguments)`, which raises, called if it set `flag[index]`.
+
+    That is looked at when the host next waits for the device: see the module's docstring.
+    """
+    if cpu.recorder is not None:
+        cpu.recorder.check(flag, index, function, arguments)
+    place = flag.memory.index
+    own = stream(place)
+    word = empty_pinned((), flag.dtype)
+    driver().copy_out(word, flag.ptr + index * flag.itemsize, own, place, wait=False)
+    waiting = _unread.setdefault(place, [])
+    waiting.append((word, own, function, arguments, flag))
+    if len(waiting) >= _MOST_UNREAD or _blocking or cpu.recorder is not None:
+        settle(place)
+
+
+def settle(index: int) -> None:
+    """Read the checks of a device; raise what the first that failed raises."""
+    waiting = _unread.pop(index, None)
+    if not waiting:
+        return
+    for own in {id(own): own for _, own, *_ in waiting}.values():
+        own.sync()
+    for word, _, function, arguments, _ in waiting:
+        if word.item():
+            function(*[_fetch(a) if type(a) is DeviceArray else a for a in arguments])
+            raise RuntimeError(
+                f"a check on {device_of(index)} failed ({function.__name__}), and what it looked "
+                "at has changed since: CUDA_LAUNCH_BLOCKING=1 tells of it at once"
+            )
+
+
+# ------------------------------------------------------------------------ CUDA graphs
+
+
+def capture(index: int, body: Callable[[], None]) -> Any:
+    """The work that `body` puts on the current stream of a device, as one graph to `replay`."""
+
+    def on(own: Any) -> None:
+        with on_stream(index, own):
+            _state.capturing = True
+            try:
+                body()
+            finally:
+                _state.capturing = False
+
+    return driver().capture(index, on)
+
+
+def replay(graph: Any, index: int) -> None:
+    """Put a graph's work on the current stream."""
+    _driver.replay(graph, stream(index), index)
+
+
+def _not_while_capturing(what: str) -> None:
+    if _state.capturing:
+        raise RuntimeError(f"it {what}, which cannot be part of a CUDA graph")
 
 
 def values(data: DeviceArray, what: str) -> np.ndarray:
     """The values, on the host."""
-    return to_host(data)
+    if cpu.recorder is not None:
+        cpu.recorder.read(what)
+    return _fetch(data)
 
 
 def dense(data: DeviceArray) -> DeviceArray:

@@ -399,6 +399,13 @@ class Fused(Elementwise):
         self.derivatives = {}
         self.addresses = {}
 
+    @functools.cached_property
+    def twin(self) -> Any:
+        """The CUDA form, from the same steps."""
+        from .cuda.elementwise import FusedTwin
+
+        return FusedTwin(self)
+
     def __fingerprint__(self) -> tuple:
         return (*(step.function for step in self.steps), str(self.steps), self.results)
 
@@ -527,6 +534,13 @@ class FusedReduction(Fused):
         self.block = block
         self.name = self.__name__ = f"{self.name}_{reduction.name}"
         self.dtypes = [*self.dtypes, dtype]
+
+    @functools.cached_property
+    def twin(self) -> Any:
+        """The CUDA form, from the same steps and the reduction's functions."""
+        from .cuda.fused import FusedReductionTwin
+
+        return FusedReductionTwin(self)
 
     def __fingerprint__(self) -> tuple:
         return (*super().__fingerprint__(), *self.reduction.parts, self.block)

@@ -23,6 +23,18 @@ from ._contract import OPTIONS, Kernel, flat, scalar, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data, maximum, minimum
+from .cuda import T, cuda, device
+from .cuda.rows import (
+    ahead,
+    chunk_of,
+    column_at,
+    column_blocks,
+    columns_of,
+    joining,
+    place,
+    reading,
+    row_blocks,
+)
 
 INDEX = scalar(np.int64)
 INLINED = {**OPTIONS, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -69,6 +81,7 @@ def _reduction(
     widen: Callable = _itself,
     finish: Callable | None = None,
     result: Any = None,
+    cost: str = "one operation",
 ) -> tuple[Kernel, Kernel]:
     """The two kernels of a reduction, `name_rows` and `name_columns`.
 
@@ -168,10 +181,77 @@ def _reduction(
             for j in range(width):
                 put(results, j, finish(get(partial, j), parameter))
 
-    rows = _kernel(reduce_rows, f"{name}_rows", formula, ROWS)
+    rows = _kernel(reduce_rows, f"{name}_rows", formula, ROWS, cost)
     if neutral:
         rows.parts = (load, combine, start, widen, finish)
-    return rows, _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS)
+    columns = _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS, cost)
+    kind = {None: T, np.bool_: np.int32}.get(result, result)
+    _on_cuda(rows, columns, load, combine, start, finish, kind)
+    return rows, columns
+
+
+def _on_cuda(
+    rows: Kernel,
+    columns: Kernel,
+    load: Callable,
+    combine: Callable,
+    start: Callable,
+    finish: Callable,
+    kind: Any,
+) -> None:
+    """The CUDA forms of a reduction, whose state is one number of type `kind`."""
+
+    @device
+    def first(x, parameter):
+        return start(kind(load(x[0], parameter)))
+
+    @device
+    def update(state, value, index, parameter):
+        return combine(state, kind(load(value, parameter)))
+
+    @device
+    def merge(a, b):
+        return combine(a, b)
+
+    join_row, join_column = joining(merge, kind)
+    read_row, read_column = reading(update)
+
+    @rows.on_cuda(
+        each="block",
+        items=lambda x, out, n, chunk, parameter: row_blocks(out.size, int(min(n, chunk))),
+    )
+    def _(x, out, out_size, n, chunk, parameter):
+        lanes, lane, group, groups = place(min(n, chunk), out_size)
+        item = cuda.blockIdx.x * groups
+        while item < out_size:
+            own = min(item + group, out_size - 1)
+            row, begin, length = chunk_of(own, n, chunk)
+            values = ahead(x, row * n + begin)
+            state = read_row(first(values, parameter), values, length, lane, lanes, parameter)
+            state = join_row(state, lanes)
+            if lane == 0:
+                out[own] = finish(state, parameter)
+            item += cuda.gridDim.x * groups
+
+    @columns.on_cuda(
+        each="block",
+        items=lambda x, out, n, inner, chunk, parameter: column_blocks(
+            out.size, int(min(n, chunk)), int(inner)
+        ),
+    )
+    def _(x, out, out_size, n, inner, chunk, parameter):
+        item, items, step, width, side, column, row = columns_of(out_size, min(n, chunk), inner)
+        while item < items:
+            part, own = column_at(item, inner, width, column)
+            outer, begin, length = chunk_of(part, n, chunk)
+            values = ahead(x, (outer * n + begin) * inner + own)
+            state = first(values, parameter)
+            if row < side:
+                state = read_column(state, values, length, row, side, inner, parameter)
+            state = join_column(state, width, side, row)
+            if row == 0:
+                out[part * inner + own] = finish(state, parameter)
+            item += step
 
 
 def _first(value, parameter):
@@ -181,16 +261,16 @@ def _first(value, parameter):
 ROWS = """
 
     x (outer, n), out (outer, ceil(n / chunk)); `parameter` is used as the formula says.
-    Reads x once, writes out; one or two operations an element."""
+    Reads x once, writes out; {cost} an element."""
 COLUMNS = """
 
     x (outer, n, inner), out (outer, ceil(n / chunk), inner); `parameter` as in the formula.
-    Reads x once, writes out; one or two operations an element."""
+    Reads x once, writes out; {cost} an element."""
 
 
-def _kernel(function: Callable, name: str, formula: str, shapes: str) -> Kernel:
+def _kernel(function: Callable, name: str, formula: str, shapes: str, cost: str) -> Kernel:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = formula + shapes
+    function.__doc__ = formula + shapes.format(cost=cost)
     if shapes is ROWS:
         return Kernel(function, items=lambda x, out, *sizes: out.size)
     return Kernel(
@@ -236,6 +316,7 @@ nansum_rows, nansum_columns = _reduction(
     _zero,
     _float64,
     _divided,
+    cost="two operations",
 )
 sum_integers_rows, sum_integers_columns = _reduction(
     "sum_integers",
@@ -264,6 +345,7 @@ all_rows, all_columns = _reduction(
     lambda x, _: x != like(x, 0),
     lambda a, b: a & b,
     result=np.bool_,
+    cost="two operations",
 )
 any_rows, any_columns = _reduction(
     "any",
@@ -271,6 +353,7 @@ any_rows, any_columns = _reduction(
     lambda x, _: x != like(x, 0),
     lambda a, b: a | b,
     result=np.bool_,
+    cost="two operations",
 )
 count_nonzero_rows, count_nonzero_columns = _reduction(
     "count_nonzero",
@@ -279,9 +362,16 @@ count_nonzero_rows, count_nonzero_columns = _reduction(
     _add,
     _zero,
     result=np.int64,
+    cost="two operations",
 )
 norm1_rows, norm1_columns = _reduction(
-    "norm1", "out = Σ |x|", lambda x, _: abs(x), _add, _zero, _float64
+    "norm1",
+    "out = Σ |x|",
+    lambda x, _: abs(x),
+    _add,
+    _zero,
+    _float64,
+    cost="two operations",
 )
 norm2_rows, norm2_columns = _reduction(
     "norm2",
@@ -291,10 +381,19 @@ norm2_rows, norm2_columns = _reduction(
     _zero,
     _float64,
     lambda total, _: math.sqrt(total),
+    cost="two operations",
 )
 norm_max_rows, norm_max_columns = _reduction(
-    "norm_max", "out = max |x|", lambda x, _: abs(x), lambda a, b: maximum(a, b)
+    "norm_max",
+    "out = max |x|",
+    lambda x, _: abs(x),
+    lambda a, b: maximum(a, b),
+    cost="two operations",
 )
 norm_min_rows, norm_min_columns = _reduction(
-    "norm_min", "out = min |x|", lambda x, _: abs(x), lambda a, b: minimum(a, b)
+    "norm_min",
+    "out = min |x|",
+    lambda x, _: abs(x),
+    lambda a, b: minimum(a, b),
+    cost="two operations",
 )

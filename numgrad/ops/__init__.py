@@ -207,6 +207,8 @@ from .elementwise import xlogy as xlogy
 from .creation import arange as arange
 from .creation import as_size as as_size
 from .creation import as_tensor as as_tensor
+from .creation import from_dlpack as from_dlpack
+from .creation import to_dlpack as to_dlpack
 from .creation import asarray as asarray
 from .creation import empty as empty
 from .creation import empty_like as empty_like
@@ -270,6 +272,7 @@ from .views import view_as as view_as
 from .conversion import copy_ as copy_
 from .conversion import fill as fill
 from .conversion import fill_ as fill_
+from .conversion import pin_memory as pin_memory
 from .conversion import to as to
 from .conversion import to_device as to_device
 from .conversion import zero_ as zero_

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 import numgrad.device as devices
 
 from ..autograd import tape
@@ -18,14 +20,19 @@ from ._core import (
     is_number,
     needs_grad,
     record,
+    type_name,
+    values,
     wrap,
 )
 from .creation import fill_array
 from .views import clone, expand
 
 
-def to_device(tensor: Any, target: device) -> Tensor:
-    """A copy of the tensor on another device (itself if it is there)."""
+def to_device(tensor: Any, target: device, non_blocking: bool = False) -> Tensor:
+    """A copy of the tensor on another device (itself if it is there).
+
+    With `non_blocking` Python goes on while page-locked memory is copied from or to.
+    """
     if target.type == "cuda":
         index = devices.cuda.index_of(target)
     elif target.type == "cpu":
@@ -35,7 +42,7 @@ def to_device(tensor: Any, target: device) -> Tensor:
             f"numgrad has no device of type {target.type!r}: its devices are cpu, cuda"
         )
     source = tensor._data
-    data = devices.place(source, index)
+    data = devices.place(source, index, non_blocking)
     if data is source:
         return tensor
     result = wrap(data)
@@ -57,7 +64,9 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     wanted = kwargs.pop("dtype", None)
     where = kwargs.pop("device", None)
     copy = kwargs.pop("copy", False)
-    kwargs.pop("non_blocking", None)
+    flags = [value for value in args if isinstance(value, bool)]  # non_blocking, copy
+    non_blocking = bool(kwargs.pop("non_blocking", flags[0] if flags else False))
+    copy = copy or (len(flags) > 1 and flags[1])
     kwargs.pop("memory_format", None)
     if kwargs:
         raise TypeError(f"to() received an invalid keyword argument {next(iter(kwargs))!r}")
@@ -81,12 +90,28 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     if where is not None:
         target = device(where)
         if target.type != "cpu" or self.device.type != "cpu":
-            result = to_device(result, target)
+            result = to_device(result, target, non_blocking)
     if wanted is not None:
         result = cast(result, as_numpy_dtype(wanted))
     if copy and result is self:
         result = clone(self)
     return result
+
+
+def pin_memory(tensor: Tensor) -> Tensor:
+    """A copy in page-locked memory; the tensor itself where it is there, or there is no GPU."""
+    source = tensor._data
+    cuda = devices.cuda
+    if type(source) is not np.ndarray:
+        raise RuntimeError(
+            f"cannot pin 'torch.cuda.{type_name(source.dtype)}Tensor' only dense CPU tensors can be "
+            "pinned"
+        )
+    if cuda.is_pinned(source) or cuda.unavailable() is not None:
+        return tensor
+    data = cuda.empty_pinned(source.shape, source.dtype)
+    np.copyto(data, values(source, "pin_memory"))
+    return wrap(data)
 
 
 def copy_(self: Tensor, src: Tensor, non_blocking: bool = False) -> Tensor:

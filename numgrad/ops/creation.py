@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
+from ..device import _dlpack
 from ..dtypes import (
     CPU,
     FROM_NUMPY,
@@ -37,8 +40,16 @@ from ._core import (
 )
 
 
-def _place(data: np.ndarray, where: Any, requires_grad: builtins.bool) -> Any:
-    """A tensor on host memory, moved to a device, marked."""
+def _on(where: Any) -> Any:
+    """An array on a device, for new ones to lie beside it; None for the host."""
+    if where is None or where is CPU:
+        return None
+    target = device(where)
+    return devices.cuda.beside(devices.cuda.index_of(target)) if target.type == "cuda" else None
+
+
+def _place(data: Any, where: Any, requires_grad: builtins.bool) -> Any:
+    """A tensor on this memory, moved to a device, marked."""
     tensor = wrap(data)
     if where is not None and where is not CPU:
         target = device(where)
@@ -161,6 +172,9 @@ def tensor(
         if device is not None:
             copied = copied.to(device)
         return copied.requires_grad_(True) if requires_grad else copied
+    if hasattr(data, "__cuda_array_interface__"):
+        copied = _from_interface(data).to(device, dtype, copy=True)
+        return copied.requires_grad_(True) if requires_grad else copied
     array = _infer(data)
     if dtype is not None:
         wanted = as_numpy_dtype(dtype)
@@ -192,8 +206,11 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tens
     if isinstance(data, Tensor):
         result = data if dtype is None else cast(data, as_numpy_dtype(dtype))
         return result if device is None else result.to(device)
-    if isinstance(data, np.ndarray):
-        result = from_numpy(data)
+    if isinstance(data, np.ndarray) or hasattr(data, "__cuda_array_interface__"):
+        if isinstance(data, np.ndarray):
+            result = from_numpy(data)
+        else:
+            result = _from_interface(data)
         result = result if dtype is None else cast(result, as_numpy_dtype(dtype))
         return result if device is None else result.to(device)
     return tensor(data, dtype=dtype, device=device)
@@ -236,6 +253,91 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return wrap(ndarray)
 
 
+def _from_interface(data: Any) -> Any:
+    """A tensor on the memory of an object with `__cuda_array_interface__`."""
+    array = devices.cuda.from_interface(data)
+    from_numpy_dtype(array.dtype)
+    return wrap(array)
+
+
+def from_dlpack(
+    ext_tensor: Any, *, device: Any = None, copy: builtins.bool | None = None
+) -> Tensor:
+    """A tensor on the memory of another library's array, by the DLPack protocol.
+
+    Takes an object with `__dlpack__` and `__dlpack_device__` (arrays of PyTorch, CuPy, JAX, NumPy
+    …), or a capsule. `copy=True` copies; `device` moves the tensor there, which with `copy=False`
+    raises ValueError where it takes a copy. Raises BufferError for a dtype or device that numgrad
+    does not have.
+
+    >>> a = np.zeros(2, np.float32)
+    >>> numgrad.from_dlpack(a).add_(1); a
+    tensor([1., 1.])
+    array([1., 1.], dtype=float32)
+    """
+    capsule = ext_tensor
+    if hasattr(ext_tensor, "__dlpack__"):
+        kind, index = ext_tensor.__dlpack_device__()
+        own: dict[str, Any] = {}
+        if int(kind) in (_dlpack.CUDA, _dlpack.CUDA_MANAGED):
+            devices.cuda.driver()
+            # The producer makes our stream wait for its own.
+            own["stream"] = int(devices.cuda.stream(index).handle) or 1
+        try:
+            capsule = ext_tensor.__dlpack__(**own, max_version=(1, 0))
+        except TypeError:  # from before version 1.0
+            capsule = ext_tensor.__dlpack__(**own)
+    found = _dlpack.take(capsule)
+    from_numpy_dtype(found.dtype)
+    if found.device_type in (_dlpack.CPU, _dlpack.CUDA_HOST):
+        array = _dlpack.host_array(found)
+        if any(s < 0 for s in array.strides):
+            raise BufferError("a DLPack tensor with negative strides: make a copy of it first")
+        result = wrap(array)
+    elif found.device_type in (_dlpack.CUDA, _dlpack.CUDA_MANAGED):
+        result = wrap(devices.cuda.from_foreign(found))
+    else:
+        raise BufferError(f"a DLPack tensor on a device of type {found.device_type}")
+    moved = result if device is None else result.to(device)
+    if copy is False and moved is not result:
+        raise ValueError(f"cannot move (from {result.device} to {moved.device}) without copying")
+    return moved.clone() if copy and moved is result else moved
+
+
+def to_dlpack(
+    tensor: Any,
+    stream: Any = None,
+    max_version: Any = None,
+    dl_device: Any = None,
+    copy: Any = None,
+) -> Any:
+    """A DLPack capsule of a tensor's memory, which another library takes once.
+
+    `stream` is the consumer's, by handle, for a tensor on a GPU. The other parameters are those of
+    the protocol's `__dlpack__`. Raises BufferError for a device that numgrad does not have.
+
+    >>> numgrad.from_dlpack(numgrad.to_dlpack(numgrad.ones(2)))
+    tensor([1., 1.])
+    """
+    data = tensor._data
+    if dl_device is not None:
+        kind = int(dl_device[0])
+        wanted = "cpu" if kind == _dlpack.CPU else f"cuda:{dl_device[1]}"
+        if kind not in (_dlpack.CPU, _dlpack.CUDA):
+            raise BufferError(f"to_dlpack: no device of type {kind}")
+        if copy is False and device(wanted) != tensor.device:
+            raise ValueError(f"to_dlpack: {tensor.device} to {wanted} takes a copy")
+        data = tensor.to(wanted)._data
+    if type(data) is np.ndarray:
+        data = values(data, "to_dlpack")
+        return data.__dlpack__(max_version=max_version, copy=copy)
+    if _core.cpu.recorder is not None:
+        _core.cpu.recorder.read("to_dlpack")
+    if copy:
+        data = copy_array(data, data.dtype)
+    return devices.cuda.export(data, None if stream is None else int(stream))
+
+
 def scalar_tensor(s: Any, *, dtype: dtype | None = None, device: Any = None) -> Tensor:
     """A 0-d tensor; a float by default.
 
@@ -270,8 +372,9 @@ def as_size(args: Any, function: str = "size", size: Any = None) -> tuple:
     return shape
 
 
-def _new(shape: tuple, dtype_: Any) -> Any:
-    return _core.empty(shape, as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy)
+def _new(shape: tuple, dtype_: Any, where: Any = None) -> Any:
+    wanted = as_numpy_dtype(dtype_) if dtype_ else get_default_dtype().numpy
+    return _core.empty(shape, wanted, _on(where))
 
 
 def fill_array(data: Any, value: Any) -> None:
@@ -295,7 +398,7 @@ def empty(
     >>> numgrad.empty(2, 3).shape
     torch.Size([2, 3])
     """
-    return _place(_new(as_size(sizes, "empty", size), dtype), device, requires_grad)
+    return _place(_new(as_size(sizes, "empty", size), dtype, device), device, requires_grad)
 
 
 def zeros(
@@ -314,7 +417,7 @@ def zeros(
             [0., 0., 0.]])
     """
     wanted = as_numpy_dtype(dtype) if dtype else get_default_dtype().numpy
-    data = _core.zeros(as_size(sizes, "zeros", size), wanted)
+    data = _core.zeros(as_size(sizes, "zeros", size), wanted, _on(device))
     return _into(out, _place(data, device, requires_grad))
 
 
@@ -332,7 +435,7 @@ def ones(
     >>> numgrad.ones(2, dtype=numgrad.int64)
     tensor([1, 1])
     """
-    data = _new(as_size(sizes, "ones", size), dtype)
+    data = _new(as_size(sizes, "ones", size), dtype, device)
     fill_array(data, 1)
     return _into(out, _place(data, device, requires_grad))
 
@@ -385,7 +488,7 @@ def full(
         )
     if dtype is None:
         dtype = FROM_NUMPY[_number_dtype(fill_value)]
-    data = _new(as_size((size,), "full"), dtype)
+    data = _new(as_size((size,), "full"), dtype, device)
     _fill(data, fill_value, "full")
     return _into(out, _place(data, device, requires_grad))
 
@@ -396,14 +499,10 @@ def _like(
     source = check_tensor(input, function, "input")._data
     wanted = as_numpy_dtype(dtype) if dtype else source.dtype
 
-    where = device if device is not None else None
-    data = _core.empty(source.shape, wanted, source if where is None else None)
+    data = _core.empty(source.shape, wanted, source if device is None else _on(device))
     if value is not None:
         _fill(data, value, function)
-    if where is not None and type(data) is np.ndarray:
-        return _place(data, where, requires_grad)
-    result = wrap(data)
-    return result.requires_grad_(True) if requires_grad else result
+    return _place(data, device, requires_grad)
 
 
 def empty_like(

@@ -1,5 +1,6 @@
-"""PyTorch's `utils` namespace: `utils.data`."""
+"""PyTorch's `utils` namespace: `utils.data`, `utils.dlpack`."""
 
 from . import data as data
+from . import dlpack as dlpack
 
-__all__ = ["data"]
+__all__ = ["data", "dlpack"]

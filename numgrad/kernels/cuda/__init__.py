@@ -20,7 +20,8 @@ It takes what it needs of the CPU kernel's arguments, by name:
 
 Names in it mean, when it is compiled: `cuda`, numba.cuda; `T`, the kernel's dtype as a NumPy type;
 a scalar function, a maths function or an `@njit` helper, its device function. Any number of blocks
-must be right: loops step by the grid.
+must be right: loops step by the grid. The host does not wait for a check of what is in memory (an
+index, a label) before it launches more: a twin does nothing where such a number is out of range.
 
 Nothing here imports a CUDA package. `compile.py` makes machine code of a twin, `simulate.py` runs
 it in Python, thread by thread.
@@ -28,6 +29,7 @@ it in Python, thread by thread.
 
 from __future__ import annotations
 
+import builtins
 import inspect
 import types as python_types
 from collections.abc import Callable, Sequence
@@ -104,7 +106,7 @@ class Build:
     device.
     """
 
-    __slots__ = ("name", "function", "dtype", "kinds", "loaded")
+    __slots__ = ("name", "function", "dtype", "kinds", "loaded", "_from_memory")
 
     def __init__(
         self,
@@ -118,6 +120,37 @@ class Build:
         self.dtype = dtype
         self.kinds = kinds
         self.loaded: dict[int, Any] = {}
+        self._from_memory: dict[tuple[int, ...], Build] = {}
+
+    def from_memory(self, places: tuple[int, ...]) -> Build:
+        """The same, with the numbers at these places among its parameters read from memory."""
+        build = self._from_memory.get(places)
+        if build is None:
+            names = [f"x{k}" for k in range(len(self.kinds))]
+            passed = [f"{n}[0]" if k in places else n for k, n in enumerate(names)]
+            source = f"def kernel({', '.join(names)}):\n    body({', '.join(passed)})\n"
+            scope = {"body": DeviceFunction(self.function)}
+            # `compile` is the name of a module here.
+            exec(builtins.compile(source, f"<numgrad CUDA kernel {self.name}>", "exec"), scope)
+            kinds = list(self.kinds)
+            for k in places:
+                kinds[k] = ("pointer", kinds[k][1])
+            build = self._from_memory[places] = Build(
+                f"{self.name}_from_memory", scope["kernel"], self.dtype, tuple(kinds)
+            )
+        return build
+
+
+class Slot:
+    """A number in device memory, at `address`, in the place of one that a launch passes by value:
+    a CUDA graph repeats what it has been passed, and reads what is in memory."""
+
+    __slots__ = ("address", "dtype")
+    shape = ()
+
+    def __init__(self, address: int, dtype: np.dtype) -> None:
+        self.address = address
+        self.dtype = dtype
 
 
 class Twin:
@@ -185,8 +218,10 @@ class Twin:
             if kind == "pointer":
                 values.append(value.ptr)
             elif kind == "scalar":
-                whole = own is not None and own.kind != "f"
-                values.append(int(value) if whole else float(value))
+                if type(value) is not Slot:
+                    whole = own is not None and own.kind != "f"
+                    value = int(value) if whole else float(value)
+                values.append(value)
             elif kind == "size":
                 values.append(value.size)
             elif kind == "shape":

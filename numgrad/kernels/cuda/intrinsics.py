@@ -103,3 +103,51 @@ def _unsigned32(name):
 
 
 divide32, remainder32 = _unsigned32("udiv"), _unsigned32("urem")
+
+
+# ------------------------------------------------------------------------ `rows.py`
+
+
+@intrinsic
+def ahead(typingctx, pointer, index):
+    if not isinstance(index, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, index), codegen
+
+
+@intrinsic
+def unaligned(typingctx, pointer):
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
+        rest = builder.neg(builder.ptrtoint(args[0], word))
+        rest = builder.and_(rest, ir.Constant(word, 15))
+        return builder.lshr(rest, ir.Constant(word, size.bit_length() - 1))
+
+    return types.int64(pointer), codegen
+
+
+@intrinsic
+def width(typingctx, pointer):
+    def codegen(context, builder, signature, args):
+        return ir.Constant(ir.IntType(64), _width(pointer))
+
+    return types.int64(pointer), codegen
+
+
+def _width(pointer):
+    return 128 // pointer.dtype.bitwidth
+
+
+@intrinsic
+def load_wide(typingctx, pointer, group):
+    return _vector(_width(pointer))[0]._defn(typingctx, pointer, group)
+
+
+@intrinsic
+def store_wide(typingctx, pointer, group, values):
+    return _vector(_width(pointer))[1]._defn(typingctx, pointer, group, values)
