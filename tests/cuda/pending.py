@@ -4,11 +4,6 @@ FILES = {
     "cross_entropy": """
         add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
     """,
-    "indexing": """
-        add_along add_rows check_index combine_indices gather_along
-        join largest_along limit_rows multiply_along multiply_rows
-        put_along put_rows smallest_along take_rows triangle
-    """,
     "matmul": """
         matmul_packed matmul_small matmul_thin
     """,

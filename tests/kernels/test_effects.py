@@ -237,9 +237,26 @@ def run_what_no_operation_launches(launch):
     launch(indexing.multiply_rows, x.dtype, 1, (x[:2].copy(), rows, x, *sizes), 4)
     draw_by_counting(launch)
     sort_in_steps(launch)
+    write_in_order(launch)
     for n in (1, 48, 331):
         mask, counts = np.arange(n).astype(np.uint8) % 3, np.zeros(1, np.int64)
         launch(sorting.count_true, np.dtype(np.uint8), 1, (mask, counts), n)
+
+
+def write_in_order(launch):
+    """The kernels that write at indices which were sorted, on a GPU."""
+    whole = np.dtype(np.int64)
+    index, targets = np.array([2, -1, 0, 2, 2, 1]), np.zeros(12, np.int64)
+    launch(indexing.row_targets, whole, 12, (index, targets, 3.0, 6.0, 1.0, 6.0), 12)
+    order = np.argsort(targets, kind="stable")
+    for name in ("put", "add", "multiply", "largest", "smallest"):
+        writer = getattr(indexing, f"{name}_sorted")
+        for step in (0.0, 1.0):
+            out, values = noise(6, 5), noise(12, 5)
+            arguments = (values, targets[order], order, out, 5.0, step, 6.0)
+            launch(writer, out.dtype, 12, arguments, values.size)
+    index = index.reshape(1, 3, 2) % 3
+    launch(indexing.along_targets, whole, 6, (index, targets[:6], 3.0, 3.0, 2.0), 6)
 
 
 def sort_in_steps(launch):
