@@ -408,3 +408,36 @@ from . import func as func  # isort: skip
 # Last: subpackages have the same names.
 from .compiler import compile as compile  # isort: skip
 from .dtypes import device as device  # isort: skip
+
+# Looked at seldom, and imported when they are.
+from typing import TYPE_CHECKING as _TYPE_CHECKING  # isort: skip
+
+if _TYPE_CHECKING:
+    from . import distributed as distributed
+    from . import multiprocessing as multiprocessing
+    from . import profiler as profiler
+    from . import viz as viz
+    from ._summary import summary as summary
+else:
+    _LATE = {
+        "distributed": ("distributed", None),
+        "multiprocessing": ("multiprocessing", None),
+        "profiler": ("profiler", None),
+        "viz": ("viz", None),
+        "summary": ("_summary", "summary"),
+    }
+
+    def __getattr__(name):
+        if name not in _LATE:
+            raise AttributeError(f"module 'numgrad' has no attribute {name!r}")
+        import importlib
+
+        module, attribute = _LATE[name]
+        value = importlib.import_module(f"numgrad.{module}")
+        if attribute is not None:
+            value = getattr(value, attribute)
+        globals()[name] = value
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *_LATE})

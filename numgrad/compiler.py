@@ -88,6 +88,8 @@ def compile(
     unknown = set(settings) - {"fullgraph", "fuse_from", "passes"}
     if unknown:
         raise RuntimeError(f"Unexpected optimization option {sorted(unknown)[0]}")
+    if hasattr(model, "__compiled__"):  # it knows which of its parts is to be compiled
+        return model.__compiled__(settings)
     if isinstance(model, Module):
         return OptimizedModule(model, settings)
     return CompiledFunction(model, settings)

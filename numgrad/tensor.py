@@ -717,7 +717,8 @@ class Tensor(Variable):
         data = self._host()
         if not data.flags.owndata or not data.flags.c_contiguous:
             data = np.array(data, order="C")
-        return _rebuild, (type(self), data, self._requires_grad, dict(self.__dict__))
+        kept = {k: v for k, v in self.__dict__.items() if k != "_post_accumulate_hooks"}
+        return _rebuild, (type(self), data, self._requires_grad, kept)
 
     # ------------------------------------------------------------- operators
 

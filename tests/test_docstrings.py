@@ -66,7 +66,11 @@ PLACES = {
     "utils.data": ng.utils.data,
     "autograd": ng.autograd,
     "linalg": ng.linalg,
+    "profiler": ng.profiler,
+    "viz": ng.viz,
 }
+#: Those whose public names are the ones in their `__all__`.
+LISTED = {"profiler", "viz"}
 #: What these modules import for themselves, base classes without use of their own, and settings
 #: that change nothing one can print.
 INSIDE = {
@@ -85,6 +89,8 @@ def public():
     for place, module in PLACES.items():
         for name, value in sorted(vars(module).items()):
             inplace = name.endswith("_") and place != "nn.init"
+            if place in LISTED and name not in module.__all__:
+                continue
             if name.startswith("_") or inplace or name in INSIDE or inspect.ismodule(value):
                 continue
             if callable(value) and getattr(value, "__module__", "").startswith("numgrad"):

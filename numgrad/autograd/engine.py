@@ -7,6 +7,7 @@ is a topological order, and each node runs once, with the sum of the gradients t
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
@@ -22,6 +23,10 @@ ones_like: Callable[[Any], Any]
 fit: Callable[[Any, Any, str], Any]
 own: Callable[[Any], Any]
 has_nan: Callable[[Any], bool]
+
+#: Leaves that get their gradients as soon as nothing more can come for them; all others do after
+#: the walk. What sends gradients to other processes puts them here by their ids, to begin early.
+prompt: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
 
 
 def use(operations: dict[str, Callable]) -> None:
@@ -68,6 +73,7 @@ def run(
     if inputs is not None:
         nodes = _leading_to(nodes, wanted)
     nodes.sort(key=_by_order, reverse=True)
+    complete = _completions(nodes) if prompt and inputs is None else {}
 
     previous = mode.enabled
     mode.enabled = create_graph
@@ -90,6 +96,13 @@ def run(
                     else:
                         _keep(inputs[position], grad)  # type: ignore[index]
             _step(node, grad, pending, retain_graph)
+            if node in complete:
+                for leaf in complete[node]:
+                    if leaf in pending:
+                        # As below: `own` counts the references.
+                        for _, grad in ((leaf, pending[leaf]),):
+                            _to_leaf(leaf, grad, create_graph)
+                        del pending[leaf]
     except BaseException:
         if not retain_graph:
             for node in nodes:
@@ -135,6 +148,19 @@ def _leading_to(nodes: list[Node], wanted: dict[Any, list[int]]) -> list[Node]:
         if node in wanted or any(t in useful or t in wanted for t in node.edges if t is not None):
             useful.add(node)
     return [node for node in nodes if node in useful]
+
+
+def _completions(nodes: list[Node]) -> dict[Node, list[Any]]:
+    """The prompt leaves by the last of the nodes, in their order, that gives them a gradient."""
+    last: dict[Any, Node] = {}
+    for node in nodes:
+        for target in node.edges:
+            if id(target) in prompt:
+                last[target] = node
+    found: dict[Node, list[Any]] = {}
+    for leaf, node in last.items():
+        found.setdefault(node, []).append(leaf)
+    return found
 
 
 def _step(node: Node, grad: Any, pending: dict[Any, Any], retain_graph: bool) -> None:

@@ -32,14 +32,14 @@ class Peer:
     some libraries go on asking for work, on the processors that the next one is measured on.
     """
 
-    def __init__(self, library: str, threads: int) -> None:
+    def __init__(self, library: str, threads: int, **variables: str) -> None:
         self.library = library
         self.process = subprocess.Popen(
             [sys.executable, "-m", "numgrad.bench.worker", library, str(threads)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(threads),
+            env=environment(threads, **variables),
         )
 
     def ask(self, case: Any, **request: float) -> dict[str, float]:

@@ -8,7 +8,8 @@ one call, whatever the number of launches.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ class Program:
     ) -> None:
         self.graph = graph
         self.kept: list[Any] = []  # what the table points to
+        self.arguments: list[tuple] = []  # of each call
         self.arrays: dict[tuple, Any] = {}
         #: Numbers that may change: a float object or a 0-d array, and the origin of its value.
         self.floats: list[tuple[Any, Any]] = []
@@ -86,6 +88,7 @@ class Program:
         self.header = header
         self.address = header.ctypes.data
         self.run: Any = runner.run
+        self.run_whole: Any = runner.run
 
     # ------------------------------------------------------------------ memory
 
@@ -202,7 +205,8 @@ class Program:
         for k, check in enumerate(checks):
             offset = check.flag.offset + check.index * check.flag.dtype.itemsize
             self._point(table.ctypes.data + 8 * k, check.flag.storage, offset)
-        self.kept += [arguments, table]
+        self.kept.append(table)
+        self.arguments.append(arguments)
         address = call.kernel.addresses.get(call.dtype) or call.kernel.compile(call.dtype)
         pieces = min(call.n, 2 * call.work // PARALLEL_WORK) if call.work >= PARALLEL_WORK else 1
         items = id(arguments) + tuple.__basicsize__
@@ -243,6 +247,33 @@ class Program:
     def ready(self) -> None:
         """Called when all memory has its place."""
 
+    def run_in_steps(self, arrays: tuple, step: Callable[[Call, Callable], None]) -> int:
+        """As `run`, but launch by launch: `step(call, launch)` has to call `launch()`."""
+        header = self.header.copy()
+        header[native.CALLS] = 0  # what has to hold, and the addresses of the arguments
+        status = self.run_whole(header.ctypes.data, arrays)
+        if status:
+            return status
+        for position, (call, launch) in enumerate(self._launches):
+            step(call, launch)
+            if call.checks:
+                if any(self.array(check.flag).item(check.index) for check in call.checks):
+                    return position + 1
+        return 0
+
+    @functools.cached_property
+    def _launches(self) -> list[tuple[Call, Callable]]:
+        """Each call, and a function that makes its launch."""
+        found: list[tuple[Call, Callable]] = []
+        for call, arguments in zip(self.graph.calls, self.arguments, strict=True):
+            address = call.kernel.addresses[call.dtype]
+            if call.work < PARALLEL_WORK:
+                launch = functools.partial(launcher.serial, address, call.n, arguments)
+            else:
+                launch = functools.partial(launcher.parallel, address, call.n, call.work, arguments)
+            found.append((call, launch))
+        return found
+
     # ------------------------------------------------------------------ between runs
 
     def set_numbers(self, numbers: list) -> None:
@@ -266,6 +297,10 @@ class Program:
         self._guards = words
         self.header[native.GUARDS] = len(guards)
         self.header[native.GUARDS + 1] = words.ctypes.data
+
+    def update_guards(self, values: Sequence[int]) -> None:
+        """Other values for the first guards there are."""
+        self._guards[1 : native.GUARD * len(values) : native.GUARD] = values
 
     def raise_check(self, position: int) -> None:
         """Raise what the failed check after a call raises."""
@@ -336,3 +371,33 @@ def slot_offset(name: str) -> int:
 
 
 _offsets: dict[str, int] = {}
+
+
+@functools.cache
+def version_offset() -> int | None:
+    """Where a dict keeps a word that every change to it changes, in bytes from its start.
+
+    None where this Python has none (from 3.14 on).
+    """
+    sample: dict[str, Any] = {"a": 1.0}
+    offset = dict.__basicsize__ - 3 * 8  # before the keys and the values
+    word = ctypes.c_int64.from_address(id(sample) + offset)
+    seen = [word.value]
+    if sample["a"] != 1.0 or list(sample.items()) != [("a", 1.0)] or word.value != seen[0]:
+        return None
+    for change in (
+        lambda: sample.update(a=2.0),
+        lambda: sample.__setitem__("b", 3),
+        lambda: sample.__delitem__("b"),
+        lambda: sample.setdefault("c", 4),
+        lambda: sample.pop("c"),
+        sample.clear,
+    ):
+        change()
+        seen.append(word.value)
+    return offset if len(set(seen)) == len(seen) else None
+
+
+def version_of(d: dict) -> int:
+    """The address of that word."""
+    return id(d) + (version_offset() or 0)

@@ -6,6 +6,8 @@ versions up. These are found by comparing what was there before with what is the
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import gc
 import re
 import sys
@@ -19,13 +21,14 @@ from ..autograd import tape
 from ..autograd.tape import Variable, wrap
 from ..device import cpu, empty_at, part
 from ..dtypes import get_default_dtype
+from ..kernels._program import OTHER_STATE
 from ..ops._core import assign, copy_array
 from .function import MISS, Arguments, CompiledFunction, leaves, miss
 from .graph import Storage, Value
 from .joint import Backward, live_tensors, watched
 from .number import Number, Options
 from .passes import optimize
-from .program import program, slot_offset
+from .program import program, slot_offset, version_of, version_offset
 from .reach import CONSTANTS, Reach
 from .recorder import CompileError, Recorder, listening, owner
 
@@ -127,6 +130,8 @@ class Entry:
         self.changes = before.changes
         self.settings = get_default_dtype()
         self.options = options
+        #: For each option dict the word that tells that it is as it was; not known yet.
+        self.versions = [-1] * (0 if version_offset() is None else len(options.dicts))
         self.call_key, self.floats = call.loose_key, call.floats
         #: The floats of the function's own that are passed on, whether that was seen to be right,
         #: and the values that raised the question.
@@ -287,13 +292,16 @@ class Entry:
             for grad in self.grads:
                 grad.own = None
             # What holds no gradient tensor at all: `run` has to come first.
-            self.program.set_guards([(id(self.grads[0].tensor) + slot_offset(_GRAD), 0, True)])
+            self._set_guards([(id(self.grads[0].tensor) + slot_offset(_GRAD), 0, True)])
 
-    def _set_guards(self) -> None:
-        words = [(address, id(value), same) for address, value, same in self.guards]
-        for grad in self.grads:
-            words += grad.guards()
-        self.program.set_guards(words)
+    def _set_guards(self, state: list[tuple[int, int, bool]] | None = None) -> None:
+        """The words in memory that the program depends on: the option dicts', then the state's."""
+        if state is None:
+            state = [(address, id(value), same) for address, value, same in self.guards]
+            for grad in self.grads:
+                state += grad.guards()
+        versions = zip(self.options.dicts, self.versions, strict=False)
+        self.program.set_guards([*[(version_of(d), v, True) for d, v in versions], *state])
 
     # ------------------------------------------------------------------ a call
 
@@ -309,8 +317,11 @@ class Entry:
     def renew(self, arguments: Sequence[float]) -> bool:
         """Take over the numbers as they are now; False where they ask for another program."""
         options = self.options
+        dicts = options.dicts[: len(self.versions)]
+        versions = [ctypes.c_int64.from_address(version_of(d)).value for d in dicts]
         values = options.read(arguments)
         if values == options.values:
+            self._note(versions)
             return True
         if not options.allow(values):
             return False
@@ -321,7 +332,12 @@ class Entry:
             return False
         self.program.set_numbers(options.numbers(values))
         options.values = values
+        self._note(versions)
         return True
+
+    def _note(self, versions: list[int]) -> None:
+        self.versions = versions
+        self.program.update_guards(versions)
 
     def agrees(self, other: Entry) -> bool:
         """Whether this program, given the other's numbers, is the other one."""
@@ -398,7 +414,7 @@ class Entry:
             **self.reach.scope, "MISS": MISS, "entry": self, "changes": tape.changes,
             "mode": tape.mode, "run": self.program.run, "address": self.program.address,
             "stopped": self.stopped, "wrap": wrap, "make": self.results.make,
-            "options": self.options,
+            "options": self.options, "OTHER_STATE": OTHER_STATE,
         }  # fmt: skip
 
         def name(value: Any) -> str:
@@ -439,6 +455,7 @@ class Entry:
         numbers = [
             f"{name(get)}({name(d)}) == values[{k}]"
             for k, (get, d) in enumerate(zip(self.options.getters, self.options.dicts, strict=True))
+            if k >= len(self.versions)  # the program looks at the others
         ]
         passed = [f"a{k}" for k, a in enumerate(call.args) if self._is_passed(call, k)]
         if self.options.places:
@@ -446,6 +463,7 @@ class Entry:
             numbers.append(f"({expressions},) == values[-2]")
         if passed:
             numbers.append(f"({', '.join(passed)},) == values[-1]")
+        renew = f"entry.renew(({''.join(f'{a}, ' for a in passed)}))"
         arguments = ", ".join(f"a{k}" for k in range(count))
         lines = ["def fast(args):", f"    if len(args) != {count}: return MISS"]
         if count:
@@ -453,8 +471,7 @@ class Entry:
         lines.append(f"    if not ({' and '.join(conditions)}): return MISS")
         if numbers:
             lines.append("    values = options.values")
-            lines.append(f"    if not ({' and '.join(numbers)}) and not entry.renew(")
-            lines.append(f"        ({''.join(f'{a}, ' for a in passed)})): return MISS")
+            lines.append(f"    if not ({' and '.join(numbers)}) and not {renew}: return MISS")
         lines += [f"    {name(prepare)}()" for prepare in self.prepare]
         allocators = self.results._allocators
         lines += [f"    f{k} = {name(make)}()" for k, make in enumerate(allocators)]
@@ -464,7 +481,10 @@ class Entry:
             lines += [f"    try: grads = ({grads})", "    except AttributeError: return MISS"]
             arrays.append("*grads")
         arrays += [f"f{k}" for k in range(len(allocators))]
-        lines.append(f"    status = run(address, ({''.join(f'{a}, ' for a in arrays)}))")
+        run = f"run(address, ({''.join(f'{a}, ' for a in arrays)}))"
+        lines.append(f"    status = {run}")
+        if self.versions:
+            lines.append(f"    if status == OTHER_STATE and {renew}: status = {run}")
         lines.append("    if status: return stopped(status)")
         for counter, by in self.bumped:
             lines.append(f"    {name(counter)}.version += {by}")
@@ -698,12 +718,11 @@ class Results:
         for value in self.values:
             if value.storage is storage and value.is_dense():
                 if value.size * value.dtype.itemsize == storage.nbytes:
-                    shape, dtype = value.shape, value.dtype
-                    if place is None:
-                        return lambda: cpu.empty(shape, dtype)
-                    return lambda: empty_at(shape, dtype, place)
-        nbytes, byte = storage.nbytes, np.dtype(np.uint8)
-        return lambda: empty_at(nbytes, byte, place)
+                    make: Callable = np.empty if storage.nbytes < cpu.LARGE else cpu.empty
+                    if place is not None:
+                        return functools.partial(empty_at, value.shape, value.dtype, place)
+                    return functools.partial(make, value.shape, value.dtype)
+        return functools.partial(empty_at, storage.nbytes, np.dtype(np.uint8), place)
 
 
 def _copy(array: Any) -> Any:

@@ -13,7 +13,7 @@ FLAG = updates(flat(np.int64))
 
 @kernel
 def check_between(begin, end, x: flat, bad: FLAG, low: scalar, high: scalar):
-    """bad[0] = 1 where an element is not in [low, high], NaN included."""
+    """bad[0] = 1 where an element is not in [low, high], NaN included; two comparisons an element."""
     found = 0
     for i in range(begin, end):
         found |= not (low <= x[i] and x[i] <= high)
@@ -23,7 +23,7 @@ def check_between(begin, end, x: flat, bad: FLAG, low: scalar, high: scalar):
 
 @kernel
 def check_not_negative(begin, end, x: flat, bad: FLAG):
-    """bad[0] = 1 where an element is below 0; a NaN is not."""
+    """bad[0] = 1 where an element is below 0; a NaN is not. One comparison an element."""
     found = 0
     for i in range(begin, end):
         found |= x[i] < 0
@@ -33,7 +33,7 @@ def check_not_negative(begin, end, x: flat, bad: FLAG):
 
 @kernel
 def check_not_zero(begin, end, x: flat, bad: FLAG):
-    """bad[0] = 1 where an element is 0."""
+    """bad[0] = 1 where an element is 0; one comparison an element."""
     found = 0
     for i in range(begin, end):
         found |= x[i] == 0
@@ -45,7 +45,7 @@ def check_not_zero(begin, end, x: flat, bad: FLAG):
 def check_weights(begin, end, weights: rows, bad: FLAG):
     """bad[0] = 1 where a weight is negative or not finite, bad[1] = 1 where a row adds up to 0.
 
-    weights (count, n), n > 0.
+    weights (count, n), n > 0. Three operations an element.
     """
     for item in range(begin, end):
         total = weights.dtype.type(0)

@@ -49,7 +49,7 @@ def reduced(loss, parts, block, blocks, total, weights, bad, reduction):
 def add_parts(begin, end, parts: updates(PARTS), loss: updates(flat), reduction: INDEX):
     """parts[0] = Σ parts over the blocks, loss[0] = the reduced loss (untouched for none).
 
-    parts (blocks, 3).
+    parts (blocks, 3); one operation an element.
     """
     for _ in range(begin, end):
         for block in range(1, parts.size // PART):
@@ -193,7 +193,8 @@ def nll_loss_forward(
     """loss[o, j] = -w[t] log_probs[o, t, j], t = target[o, j], zero where t is `ignore_index`.
 
     log_probs (outer, C, inner), target (outer, inner), weight (C) or empty, loss as target or (1),
-    parts (blocks, 3), the targets in blocks of `block`.
+    parts (blocks, 3), the targets in blocks of `block`. Reads one element of log_probs for each of
+    target; three operations an element of target.
     """
     count = target.size
     blocks = parts.size // PART
@@ -236,7 +237,8 @@ def nll_loss_backward(
     """out[o, t, j] = -w[t] g, t = target[o, j], and zero elsewhere; g as in
     `cross_entropy_backward`.
 
-    out (outer, C, inner), target (outer, inner), grad as target or (1). Writes out once.
+    out (outer, C, inner), target (outer, inner), grad as target or (1). Writes out once;
+    one operation an element of target.
     """
     zero = out.dtype.type(0)
     for outer in range(begin, end):

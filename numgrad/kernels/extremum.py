@@ -176,7 +176,7 @@ def scatter_selected(
 ):
     """out[o, indices[o, j], j] = grad[o, j], and zero elsewhere: the gradient of a selection.
 
-    grad and indices (outer, inner), out (outer, n, inner). Writes out once.
+    grad and indices (outer, inner), out (outer, n, inner). Writes out once; no operations.
     """
     target = data(out)
     zero = out.dtype.type(0)
@@ -195,7 +195,8 @@ def gather_selected(
 ):
     """out[o, j] = x[o, indices[o, j], j].
 
-    x (outer, n, inner), indices and out (outer, inner). Reads one element of x for each of out.
+    x (outer, n, inner), indices and out (outer, inner). Reads one element of x for each of
+    out; no operations.
     """
     for item in range(begin, end):
         o = item // inner

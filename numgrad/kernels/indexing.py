@@ -59,8 +59,8 @@ def take_rows(
     """out[o, i] = x[o, index[i]], rows of `inner` elements; an index below 0 counts from the end.
 
     x (outer, n, inner), index (m,), out (outer, m, inner), bad (1,). Where an index is not in
-    [low, n), low >= -n, its row is left alone and bad[0] = 1. Reads and writes m · inner elements
-    for each o.
+    [low, n), low >= -n, its row is left alone and bad[0] = 1. Reads one element of x for
+    each of out and writes out; no operations.
     """
     o = begin // m
     i = begin - o * m
@@ -97,7 +97,8 @@ def gather_along(
     """out[o, i, j] = x[o, index[o, i, j], j].
 
     x (outer, n, inner), n > 0, index and out (outer, m, inner), bad (1,). Where an index is out of
-    range its element has no meaning and bad[0] = 1. Reads an index and an element for each written.
+    range its element has no meaning and bad[0] = 1. Reads an index and one element of x for each of out; no
+    operations.
     """
     item = begin
     while item < end:
@@ -127,7 +128,7 @@ def gather_along(
 
 @kernel
 def check_index(begin, end, index: INDEX, bad: updates(INDEX), low: COUNT, high: COUNT):
-    """bad[0] = 1 where an index is not in [low, high). Reads 8 bytes an index."""
+    """bad[0] = 1 where an index is not in [low, high). Reads 8 bytes an index; two comparisons an element."""
     found = 0
     for p in range(begin, end):
         k = get(data(index), p)
@@ -143,7 +144,7 @@ def combine_indices(
     """out[p] = the row-major position of the element (indices[0][p], indices[1][p], ...).
 
     Indices may count from the end. bad (1,): bad[0] = 1 where an index is out of range; it counts
-    as 0 then.
+    as 0 then. Four operations an element of indices.
     """
     found = 0
     for d in range(len(indices)):
@@ -160,7 +161,7 @@ def combine_indices(
         bad[0] = 1
 
 
-def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
+def _writer(name: str, combine: Callable, sign: str, cost: str) -> tuple[Kernel, Kernel]:
     """The kernels `name_rows` and `name_along`: out[...] = combine(out[...], value)."""
     combine = njit(**OPTIONS)(combine)
 
@@ -233,13 +234,13 @@ def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
         f"out[o, index[i]] {sign} values[o, i], rows of `inner` elements, for i = 0, 1, ...\n\n"
         "    values (outer, m, inner), or one element for all with step = 0 instead of 1; index\n"
         "    (m,), every one within range, may count from the end; out (outer, n, inner). Rows\n"
-        "    whose index is `skip` are left out (-1: none)."
+        f"    whose index is `skip` are left out (-1: none). {cost}"
     )
     write_along.__name__ = write_along.__qualname__ = f"{name}_along"
     write_along.__doc__ = (
         f"out[o, index[o, i, j], j] {sign} values[o, i, j], for i = 0, 1, ...\n\n"
         "    values and index (outer, m, inner), or one value for all with step = 0 instead of 1;\n"
-        "    every index in [0, n); out (outer, n, inner)."
+        f"    every index in [0, n); out (outer, n, inner). {cost}"
     )
 
     return (
@@ -258,15 +259,18 @@ def _writer(name: str, combine: Callable, sign: str) -> tuple[Kernel, Kernel]:
     )
 
 
-put_rows, put_along = _writer("put", lambda old, value: value, "=")
-add_rows, add_along = _writer("add", lambda old, value: old + value, "+=")
-multiply_rows, multiply_along = _writer("multiply", lambda old, value: old * value, "*=")
+MOVED = "Reads values and index, writes out; no\n    operations."
+COMBINED = "Reads values, index\n    and out, writes out; one operation an element of values."
+
+put_rows, put_along = _writer("put", lambda old, value: value, "=", MOVED)
+add_rows, add_along = _writer("add", lambda old, value: old + value, "+=", COMBINED)
+multiply_rows, multiply_along = _writer("multiply", lambda old, value: old * value, "*=", COMBINED)
 # Where either is NaN so is the result, as in PyTorch.
 _, largest_along = _writer(
-    "largest", lambda old, value: value if value > old or value != value else old, "max="
+    "largest", lambda old, value: value if value > old or value != value else old, "max=", COMBINED
 )
 _, smallest_along = _writer(
-    "smallest", lambda old, value: value if value < old or value != value else old, "min="
+    "smallest", lambda old, value: value if value < old or value != value else old, "min=", COMBINED
 )
 
 
@@ -274,7 +278,8 @@ _, smallest_along = _writer(
 def join(begin, end, parts: arrays, out: writes(flat), outer: COUNT):
     """out[o] = parts[0][o], parts[1][o], ... one after the other.
 
-    parts[k] (outer, widths[k]), out (outer, sum of the widths). Reads and writes every element.
+    parts[k] (outer, widths[k]), out (outer, sum of the widths). Reads and writes every element; no
+    operations.
     """
     total = out.size // outer
     o = begin // total
@@ -303,7 +308,7 @@ def triangle(begin, end, x: array(3), out: writes(array(3)), diagonal: COUNT, lo
     """out[b, i, j] = x[b, i, j] on one side of a diagonal and on it, 0 on the other.
 
     lower = 1 keeps j - i <= diagonal, lower = 0 keeps j - i >= diagonal. x and out (batch, rows,
-    columns); each is read or written once.
+    columns); each is read or written once; no operations.
     """
     rows, columns = x.shape[1], x.shape[2]
     for item in range(begin, end):
@@ -321,7 +326,7 @@ def limit_rows(begin, end, weight: updates(array(2)), index: INDEX, limit: scala
     """Scale weight[index[i]] down to a p-norm of `limit` where its norm is above that.
 
     weight (rows, columns) is changed in place; every index once at most. `order` is the p, which
-    may be infinite.
+    may be infinite. Three operations an element, for a p of 2.
     """
     columns = weight.shape[1]
     for item in range(begin, end):

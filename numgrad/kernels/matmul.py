@@ -1,17 +1,17 @@
 """Matrix products: out = beta * out + alpha * A B + bias, A and B each transposed or not, batched.
 
-Three kernels with one signature share the work: `matmul_small` is the three loops of the formula,
-for integers and for the smallest products; `matmul_thin` streams one large operand past a few
-rows; `matmul_packed` is the one for the rest (their parts are in `matmul_thin.py`,
-`matmul_packed.py` and `matmul_tile.py`). `plan` chooses, `multiply` runs the choice on NumPy
-arrays.
+Four kernels with one signature share the work: `matmul_small` is the three loops of the formula,
+for integers; `matmul_tiny` takes small products as they lie in memory; `matmul_thin` streams one
+large operand past a few rows; `matmul_packed` is the one for the rest (their parts are in
+`matmul_thin.py`, `matmul_packed.py` and `matmul_tile.py`). `plan` chooses, `multiply` runs the
+choice on NumPy arrays.
 
 Why no BLAS: on the processors measured, with AVX-512 and with AVX2, `matmul_packed` meets or
 passes SciPy's OpenBLAS and MKL at the shapes of the benchmark, computes on the library's own
 threads (two thread pools on the same cores slow each other down), gives the same bits on any
 number of threads, and takes in what goes with a product: a bias, the gradient of a bias.
 
-The arguments of all three, with A of shape (m, k), B of (k, n) and out of (m, n):
+The arguments of all four, with A of shape (m, k), B of (k, n) and out of (m, n):
 
 ===========================  ===================================================================
 `a`, `b`, `out`              batch matrices each, row-major; `a` or `b` may be a single matrix, used
@@ -42,10 +42,22 @@ from ._launch import PARALLEL_WORK, get_num_threads, launcher
 from ._native import address_of, as_pointer, pointer_at, stack_buffer
 from .matmul_packed import ACROSS_BYTES, ACROSS_ROWS, DEPTH, STRIP_BYTES, TILE_BYTES, multiply_block
 from .matmul_thin import THIN, THIN_COLUMNS, multiply_thin
-from .matmul_tile import FUSED, TILE_ROWS, TILE_VECTORS, VECTOR_BYTES, pointer_to
+from .matmul_tile import (
+    FUSED,
+    TILE_ROWS,
+    TILE_VECTORS,
+    VECTOR_BYTES,
+    dot_tile,
+    edge_tile,
+    pointer_to,
+)
 
-#: Up to this many multiplications the plain loops are as fast as packing.
-SMALL = 2048
+#: Up to this many multiplications a product is tiny: packing would cost more than it saves.
+TINY = 8192
+#: Up to this many rows a tiny product of two operands with k along their rows is dot products.
+DOT_ROWS = 4
+#: Bytes of working memory for B transposed in a tiny product.
+TURNED_BYTES = 8 * TINY
 #: From this many columns on `matmul_small` goes along the rows of B.
 LONG_ROW = 8
 #: Bytes of the packed columns of B: they stay in a core's second-level cache.
@@ -116,6 +128,8 @@ def matmul_small(
     a time, so that four sums are under way at once.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
@@ -164,6 +178,84 @@ def matmul_small(
 
 
 @kernel(items=_items)
+def matmul_tiny(
+    begin, end, a: flat, b: flat, out: updates(flat), bias: arrays, sums: writes(arrays),
+    alpha: scalar, beta: scalar, sizes: flat(np.int64),
+):  # fmt: skip
+    """The product by tiles that may be cut off at the edges, nothing packed; an item is a matrix.
+
+    With B's rows contiguous a tile's columns are vectors; with both operands contiguous along a
+    sum that fills vectors, and few rows, its elements are dot products; else B is transposed first.
+
+    out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+    """
+    m, n, k = sizes[1], sizes[2], sizes[3]
+    a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
+    x, y, z = pointer_to(a), pointer_to(b), pointer_to(out)
+    added = pointer_to(bias[0]) if len(bias) else z
+    summed = pointer_to(sums[0]) if len(sums) else z
+    scale, keep = out.dtype.type(alpha), out.dtype.type(beta)
+    zero, one = out.dtype.type(0), out.dtype.type(1)
+    turned = as_pointer(address_of(stack_buffer(numba.uint8, TURNED_BYTES)), a.dtype)
+    ones = as_pointer(address_of(stack_buffer(numba.uint8, 8)), a.dtype)
+    ones[0] = one
+    lanes = VECTOR_BYTES // out.itemsize
+    terms = k if scale != 0 else 0
+    dots = b_k == 1 and a_k == 1 and m <= DOT_ROWS and 2 * k >= lanes
+    for work in range(3 * begin, 3 * end):
+        item, step = work // 3, work % 3
+        left, left_row, left_k, rows = pointer_at(x, item * a_step), a_row, a_k, m
+        right, right_k = pointer_at(y, item * b_step), b_k
+        target, target_row, columns = pointer_at(z, item * m * n), n, n
+        start, start_row, count, factor, old = target, n, terms, scale, keep
+        if step == 0:  # out = beta * out + 1 * bias, where there is a bias and a beta
+            if len(bias) == 0 or keep == 0:
+                continue
+            left, left_row, left_k, right, right_k = ones, 0, 0, added, 0
+            count, factor = 1, one
+        elif (
+            step == 1
+        ):  # the sums: A times a column of ones, or, Aᵀ lying in memory, a row times it
+            if len(sums) == 0:
+                continue
+            start, start_row, target, target_row = summed, 1, summed, 1
+            count, factor, old = k, one, zero
+            if a_row == 1:
+                right, right_k, columns = left, a_k, m
+                left, left_row, left_k, rows = ones, 0, 0, 1
+            else:
+                right, right_k, columns = ones, 0, 1
+        else:
+            if len(bias) > 0:
+                old = one
+                if keep == 0:
+                    start, start_row = added, 0
+            if dots:
+                for i in range(0, m, 2):
+                    for j in range(0, n, 4):
+                        dot_tile(
+                            pointer_at(left, i * a_row), a_row,
+                            pointer_at(right, j * b_column), b_column, terms, scale,
+                            pointer_at(start, i * start_row + j), start_row, old,
+                            pointer_at(target, i * n + j), n, m - i, n - j, 2, 4,
+                        )  # fmt: skip
+                continue
+            if b_column != 1 and terms > 0 and m > 0:
+                for j in range(n):
+                    for p in range(k):
+                        turned[p * n + j] = right[j * b_column + p * b_k]
+                right, right_k = turned, n
+        for i in range(0, rows, 4):
+            for j in range(0, columns, 2 * lanes):
+                edge_tile(
+                    pointer_at(left, i * left_row), left_row, left_k,
+                    pointer_at(right, j), right_k, count, factor,
+                    pointer_at(start, i * start_row + j), start_row, old,
+                    pointer_at(target, i * target_row + j), target_row, rows - i, columns - j, 4, 2,
+                )  # fmt: skip
+
+
+@kernel(items=_items)
 def matmul_thin(
     begin, end, a: flat, b: flat, out: updates(flat), bias: arrays, sums: writes(arrays),
     alpha: scalar, beta: scalar, sizes: flat(np.int64),
@@ -172,6 +264,8 @@ def matmul_thin(
     matrix, with all of the shorter one. With n the shorter, outᵀ = Bᵀ Aᵀ is computed.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
@@ -225,6 +319,8 @@ def matmul_packed(
     for all of its rows.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)
@@ -311,12 +407,15 @@ def plan(
     The arguments of the launch are `(a, b, out, bias, sums, alpha, beta, plan.sizes)`.
     """
     dtype = np.dtype(dtype)
-    if dtype.kind != "f" or m * n * k <= SMALL:
-        chosen, row_blocks, column_blocks, work = matmul_small, m, 1, m * n * k // 4
+    row_blocks = column_blocks = 1
+    if dtype.kind != "f":
+        chosen, row_blocks, work = matmul_small, m, m * n * k // 4
+    elif m * n * k <= (TINY if min(m, n) > THIN or transpose_b and 1 < m <= THIN else TINY // 4):
+        chosen, work = matmul_tiny, m * n * k // 4
     elif min(m, n) <= THIN:
         many = max(m, n)
         column_blocks = max(-(-many // THIN_COLUMNS), min(8, -(-many // 128)))
-        chosen, row_blocks, work = matmul_thin, 1, many * k
+        chosen, work = matmul_thin, many * k
     else:
         chosen = matmul_packed
         across = computed_across.py_func(m, transpose_a, transpose_b)

@@ -1,7 +1,7 @@
-"""The inner parts of a matrix product in vector registers: a tile of sums, a block transposed.
+"""The inner parts of a matrix product in vector registers: tiles of sums, a block transposed.
 
 Numba vectorises loops by itself, but it doesn't keep a two-dimensional tile of sums in registers
-through a loop. These two intrinsics say so directly: each is a Python loop that emits one vector
+through a loop. These intrinsics say so directly: each is a Python loop that emits one vector
 instruction after another. What a tile needs is in registers for the whole sum over k, so that a
 multiply-add is issued on every cycle.
 """
@@ -71,9 +71,7 @@ def tile(typingctx, a, row_stride, k_stride, b, b_stride, k, out, out_stride, ad
         vector, align = _vector_of(context, pointer)
         lanes = vector.count
         cells = [(i, j) for i in range(rows) for j in range(vectors)]
-        sums = {cell: cgutils.alloca_once(builder, vector) for cell in cells}
-        for slot in sums.values():
-            builder.store(ir.Constant(vector, None), slot)
+        sums = _zeros(builder, vector, cells)
         starts = [_at(builder, a, builder.mul(row_stride, _I64(i))) for i in range(rows)]
         with cgutils.for_range(builder, k, intp=_I64) as loop:
             b_row = _at(builder, b, builder.mul(loop.index, b_stride))
@@ -101,6 +99,122 @@ def tile(typingctx, a, row_stride, k_stride, b, b_stride, k, out, out_stride, ad
 
     word = types.int64
     arguments = (pointer, word, word, pointer, word, word, pointer, word, types.boolean)
+    return types.void(*arguments, *shape), codegen
+
+
+@intrinsic
+def edge_tile(
+    typingctx, a, row_stride, k_stride, b, b_stride, k, alpha,
+    start, start_stride, beta, out, out_stride, few_rows, few_columns, rows, vectors,
+):  # fmt: skip
+    """out[i, j] = beta * start[i, j] + alpha * sum_p a[i, p] * b[p, j], the tile not always whole.
+
+    Of its `rows` rows the first `few_rows` count (the last of them is computed again in place of
+    the others), of its `vectors` vectors of columns the first `few_columns` elements. `start`
+    is not read with beta = 0; it may be `out` itself.
+    """
+    if not (isinstance(rows, types.IntegerLiteral) and isinstance(vectors, types.IntegerLiteral)):
+        return None
+    pointer, shape = a, (rows, vectors)
+
+    def codegen(context, builder, signature, args):
+        a, row_stride, k_stride, b, b_stride, k, alpha = args[:7]
+        start, start_stride, beta, out, out_stride, few_rows, few_columns = args[7:14]
+        rows, vectors = (size.literal_value for size in shape)
+        vector, align = _vector_of(context, pointer)
+        cells = [(i, j) for i in range(rows) for j in range(vectors)]
+        masks = [_first(builder, few_columns, j, vector.count) for j in range(vectors)]
+        own = [_at_most(builder, i, few_rows) for i in range(rows)]
+        sums = _zeros(builder, vector, cells)
+        starts = [_at(builder, a, builder.mul(row_stride, row)) for row in own]
+        with cgutils.for_range(builder, k, intp=_I64) as loop:
+            b_row = _at(builder, b, builder.mul(loop.index, b_stride))
+            b_vectors = [
+                _load_some(builder, b_row, j, vector, align, masks[j]) for j in range(vectors)
+            ]
+            offset = builder.mul(loop.index, k_stride)
+            for i in range(rows):
+                x = _broadcast(builder, builder.load(_at(builder, starts[i], offset)), vector)
+                for j in range(vectors):
+                    total = _multiply_add(builder, x, b_vectors[j], builder.load(sums[i, j]))
+                    builder.store(total, sums[i, j])
+        scale = _broadcast(builder, alpha, vector)
+        for slot in sums.values():
+            builder.store(builder.fmul(scale, builder.load(slot)), slot)
+        with builder.if_then(_not_zero(builder, beta)):
+            keep = _broadcast(builder, beta, vector)
+            for i, j in cells:
+                row = _at(builder, start, builder.mul(start_stride, own[i]))
+                old = _load_some(builder, row, j, vector, align, masks[j])
+                total = _multiply_add(builder, keep, old, builder.load(sums[i, j]))
+                builder.store(total, sums[i, j])
+        for i, j in cells:
+            row = _at(builder, out, builder.mul(out_stride, own[i]))
+            _store_some(builder, builder.load(sums[i, j]), row, j, align, masks[j])
+        return context.get_dummy_value()
+
+    word = types.int64
+    arguments = (pointer, word, word, pointer, word, word, pointer.dtype)
+    arguments += (pointer, word, pointer.dtype, pointer, word, word, word)
+    return types.void(*arguments, *shape), codegen
+
+
+@intrinsic
+def dot_tile(
+    typingctx, a, row_stride, b, column_stride, k, alpha,
+    start, start_stride, beta, out, out_stride, few_rows, few_columns, rows, columns,
+):  # fmt: skip
+    """out[i, j] = beta * start[i, j] + alpha * dot(a[i], b[:, j]), both contiguous along the sum.
+
+    The first `few_rows` rows and `few_columns` columns count, as in `edge_tile`.
+    """
+    if not (isinstance(rows, types.IntegerLiteral) and isinstance(columns, types.IntegerLiteral)):
+        return None
+    pointer, shape = a, (rows, columns)
+
+    def codegen(context, builder, signature, args):
+        a, row_stride, b, column_stride, k, alpha = args[:6]
+        start, start_stride, beta, out, out_stride, few_rows, few_columns = args[6:13]
+        rows, columns = (size.literal_value for size in shape)
+        vector, align = _vector_of(context, pointer)
+        cells = [(i, j) for i in range(rows) for j in range(columns)]
+        own_rows = [_at_most(builder, i, few_rows) for i in range(rows)]
+        own_columns = [_at_most(builder, j, few_columns) for j in range(columns)]
+        a_rows = [_at(builder, a, builder.mul(row_stride, row)) for row in own_rows]
+        b_rows = [_at(builder, b, builder.mul(column_stride, own)) for own in own_columns]
+        sums = _zeros(builder, vector, cells)
+        lanes = _I64(vector.count)
+        blocks = builder.sdiv(builder.add(k, _I64(vector.count - 1)), lanes)
+        with cgutils.for_range(builder, blocks, intp=_I64) as loop:
+            at = builder.mul(loop.index, lanes)
+            mask = _first(builder, builder.sub(k, at), 0, vector.count)
+            left, right = (
+                [
+                    _load_some(builder, _at(builder, row, at), 0, vector, align, mask)
+                    for row in all_rows
+                ]
+                for all_rows in (a_rows, b_rows)
+            )
+            for i, j in cells:
+                total = _multiply_add(builder, left[i], right[j], builder.load(sums[i, j]))
+                builder.store(total, sums[i, j])
+        totals = {cell: cgutils.alloca_once(builder, vector.element) for cell in cells}
+        for cell, slot in totals.items():
+            builder.store(builder.fmul(alpha, _sum(builder, builder.load(sums[cell]))), slot)
+        with builder.if_then(_not_zero(builder, beta)):
+            for (i, j), slot in totals.items():
+                place = _at(builder, start, builder.mul(start_stride, own_rows[i]))
+                old = builder.load(_at(builder, place, own_columns[j]))
+                old = builder.fmul(beta, old)
+                builder.store(builder.fadd(builder.load(slot), old), slot)
+        for (i, j), slot in totals.items():
+            place = _at(builder, out, builder.mul(out_stride, own_rows[i]))
+            builder.store(builder.load(slot), _at(builder, place, own_columns[j]))
+        return context.get_dummy_value()
+
+    word = types.int64
+    arguments = (pointer, word, pointer, word, word, pointer.dtype)
+    arguments += (pointer, word, pointer.dtype, pointer, word, word, word)
     return types.void(*arguments, *shape), codegen
 
 
@@ -159,6 +273,65 @@ def _store(builder, value, pointer, align):
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=align)
 
 
+def _first(builder, count, j, lanes):
+    """A mask: of vector j of a row, the elements before number `count` of the row."""
+    numbers = ir.Constant(ir.VectorType(_I64, lanes), [j * lanes + lane for lane in range(lanes)])
+    return builder.icmp_signed("<", numbers, _broadcast(builder, count, numbers.type))
+
+
+def _at_most(builder, number, count):
+    """`number`, or count - 1 where that is less."""
+    last = builder.sub(count, _I64(1))
+    return builder.select(builder.icmp_signed("<", _I64(number), last), _I64(number), last)
+
+
+def _zeros(builder, vector, cells):
+    """A place for a sum of each cell, zero; in registers once compiled."""
+    sums = {cell: cgutils.alloca_once(builder, vector) for cell in cells}
+    for slot in sums.values():
+        builder.store(ir.Constant(vector, None), slot)
+    return sums
+
+
+def _load_some(builder, row, j, vector, align, mask):
+    """Vector j of a row, zero where the mask is not set; memory there is not touched."""
+    place = builder.bitcast(_at(builder, row, _I64(j * vector.count)), vector.as_pointer())
+    kind = ir.FunctionType(vector, [place.type, _I32, mask.type, vector])
+    function = cgutils.get_or_insert_function(
+        builder.module, kind, f"llvm.masked.load.{_name(vector)}.p0"
+    )
+    return builder.call(function, [place, _I32(align), mask, ir.Constant(vector, None)])
+
+
+def _store_some(builder, value, row, j, align, mask):
+    """Store vector j of a row where the mask is set."""
+    vector = value.type
+    place = builder.bitcast(_at(builder, row, _I64(j * vector.count)), vector.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [vector, place.type, _I32, mask.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, kind, f"llvm.masked.store.{_name(vector)}.p0"
+    )
+    builder.call(function, [value, place, _I32(align), mask])
+
+
+def _not_zero(builder, value):
+    return builder.fcmp_unordered("!=", value, ir.Constant(value.type, 0.0))
+
+
+def _sum(builder, value):
+    """The sum of a vector's elements, by halves."""
+    element = value.type.element
+    kind = ir.FunctionType(element, [element, value.type])
+    function = cgutils.get_or_insert_function(
+        builder.module, kind, f"llvm.vector.reduce.fadd.{_name(value.type)}"
+    )
+    return builder.call(function, [ir.Constant(element, -0.0), value], fastmath=("reassoc",))
+
+
+def _name(vector):
+    return f"v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
+
+
 def _lanes(numbers):
     return ir.Constant(ir.VectorType(_I32, len(numbers)), numbers)
 
@@ -173,8 +346,7 @@ def _multiply_add(builder, x, y, z):
     if not FUSED:
         return builder.fadd(builder.fmul(x, y), z)
     vector = x.type
-    name = f"llvm.fma.v{vector.count}f{32 if isinstance(vector.element, ir.FloatType) else 64}"
     function = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(vector, [vector] * 3), name
+        builder.module, ir.FunctionType(vector, [vector] * 3), f"llvm.fma.{_name(vector)}"
     )
     return builder.call(function, [x, y, z])

@@ -123,6 +123,7 @@ def batch_norm_stats(
 
     mean (float64) and variance (C), stats (2, C), running_mean and running_var (C) or empty:
     running += momentum · (batch - running), with the unbiased variance, count / (count - 1) of it.
+    Ten operations an element of mean.
     """
     channels = mean.size
     for _ in range(begin, end):

@@ -74,7 +74,7 @@ def survey(begin, end, params: arrays, others: arrays, out: writes(flat(np.int64
     Writes the elements of all params into out[0], and into out[1] the number of arrays, params
     included, that are not C-contiguous, not of the dtype of params[0], or of another size than
     their parameter. Looks at the arrays' headers only: what would take Python longer than the
-    update of a small network.
+    update of a small network. No operations.
     """
     count = len(params)
     dtype = load_int64(load_int64(items_of(params)) + _ARRAY_DTYPE)
@@ -156,7 +156,8 @@ def sgd_momentum(
 
 @kernel(items=lambda steps: len(steps))
 def advance(begin, end, steps: updates(STEPS)):
-    """steps[k] += 1 for the step count of each parameter. Launch it before the update itself."""
+    """steps[k] += 1 for the step count of each parameter. Launch it before the update itself. One
+    operation an element."""
     for k in range(begin, end):
         steps[k][0] += np.float32(1)
 
@@ -225,7 +226,8 @@ def adam_amsgrad(
     eps: scalar,
     keep: scalar,
 ):
-    """As `adam`, with the largest v so far (maxima) in place of v under the root."""
+    """As `adam`, with the largest v so far (maxima) in place of v under the root; about sixteen
+    operations an element."""
     start = 0
     for k in range(len(params)):
         size = params[k].size
@@ -306,7 +308,7 @@ def rmsprop_momentum(
     eps: scalar,
     momentum: scalar,
 ):
-    """As `rmsprop`, with b = momentum · b + g / (√s + eps), p -= lr · b."""
+    """As `rmsprop`, with b = momentum · b + g / (√s + eps), p -= lr · b; twelve operations an element."""
     start = 0
     for k in range(len(params)):
         size = params[k].size
@@ -341,7 +343,8 @@ def rmsprop_centered(
     alpha: scalar,
     eps: scalar,
 ):
-    """As `rmsprop`, with a = α a + (1 - α) g (means) and √(s - a²) in place of √s."""
+    """As `rmsprop`, with a = α a + (1 - α) g (means) and √(s - a²) in place of √s; fifteen operations
+    an element."""
     start = 0
     for k in range(len(params)):
         size = params[k].size
@@ -378,7 +381,7 @@ def rmsprop_centered_momentum(
     eps: scalar,
     momentum: scalar,
 ):
-    """As `rmsprop_centered`, with the momentum of `rmsprop_momentum`."""
+    """As `rmsprop_centered`, with the momentum of `rmsprop_momentum`; seventeen operations an element."""
     start = 0
     for k in range(len(params)):
         size = params[k].size

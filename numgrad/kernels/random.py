@@ -67,7 +67,8 @@ def _one(*arguments):
 
 @kernel(items=_one)
 def seed(begin, end, state: STATE, value: scalar(np.int64)):
-    """The twister's initial words from the low 32 bits of a seed: Knuth's linear recurrence."""
+    """The twister's initial words from the low 32 bits of a seed: Knuth's linear recurrence.
+    Four operations an element."""
     if begin < end:
         word = np.uint32(value)
         state[0] = word
@@ -192,7 +193,8 @@ def _uniform_double(wide, low, span):
 def uniform_float32(
     begin, end, state: STATE, out: writes(flat(np.float32)), low: scalar, high: scalar
 ):
-    """out[i] = u · (high - low) + low with u = (word mod 2^24) / 2^24, in float32."""
+    """out[i] = u · (high - low) + low with u = (word mod 2^24) / 2^24, in float32; three
+    operations an element of out."""
     if begin < end:
         base = np.float32(low)
         _fill_from_words(state, out, 0, out.size, _uniform_single, base, np.float32(high) - base)
@@ -202,7 +204,8 @@ def uniform_float32(
 def uniform_float64(
     begin, end, state: STATE, out: writes(flat(np.float64)), low: scalar, high: scalar
 ):
-    """out[i] = u · (high - low) + low with u = (wide word mod 2^53) / 2^53."""
+    """out[i] = u · (high - low) + low with u = (wide word mod 2^53) / 2^53; three operations
+    an element of out."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _uniform_double, low, high - low)
 
@@ -223,21 +226,22 @@ def _wide_integer(wide, span, base):
 
 @kernel(items=_one)
 def integers(begin, end, state: STATE, out: writes(flat), bounds: flat(np.uint64)):
-    """out[i] = word mod span + base."""
+    """out[i] = word mod span + base; two operations an element of out."""
     if begin < end:
         _fill_from_words(state, out, 0, out.size, _integer, bounds[0], bounds[1])
 
 
 @kernel(items=_one)
 def wide_integers(begin, end, state: STATE, out: writes(flat), bounds: flat(np.uint64)):
-    """out[i] = wide word mod span + base."""
+    """out[i] = wide word mod span + base; two operations an element of out."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _wide_integer, bounds[0], bounds[1])
 
 
 @kernel(items=_one)
 def permutation(begin, end, state: STATE, out: writes(flat)):
-    """The numbers 0 ... n - 1 in random order, each order as likely as any other."""
+    """The numbers 0 ... n - 1 in random order, each order as likely as any other; one
+    operation an element of out."""
     if begin < end:
         n = out.size
         if n < MANY:  # each number changes places with one from itself on
@@ -263,14 +267,16 @@ def _event(wide, probability, value):
 
 @kernel(items=_one)
 def bernoulli(begin, end, state: STATE, out: writes(flat), probability: scalar, value: scalar):
-    """out[i] = `value` with the given probability, else 0; a wide word each."""
+    """out[i] = `value` with the given probability, else 0; a wide word and two operations an
+    element of out."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _event, probability, value)
 
 
 @kernel(items=_one)
 def bernoulli_float32(begin, end, state: STATE, out: writes(flat), probabilities: flat(np.float32)):
-    """out[i] = 1 with probability probabilities[i], else 0; a word each."""
+    """out[i] = 1 with probability probabilities[i], else 0; a word and two operations an element of
+    out."""
     if begin < end:
         for i in range(out.size):
             out[i] = _unit_single(_word(state)) < probabilities[i]
@@ -278,7 +284,8 @@ def bernoulli_float32(begin, end, state: STATE, out: writes(flat), probabilities
 
 @kernel(items=_one)
 def bernoulli_float64(begin, end, state: STATE, out: writes(flat), probabilities: flat(np.float64)):
-    """out[i] = 1 with probability probabilities[i], else 0; a wide word each."""
+    """out[i] = 1 with probability probabilities[i], else 0; a wide word and two operations an
+    element of out."""
     if begin < end:
         for i in range(out.size):
             out[i] = _unit_double(_wide_word(state)) < probabilities[i]
@@ -290,7 +297,8 @@ def multinomial(
 ):
     """out[i, k] = an index into weights[i], drawn with replacement in proportion to the weights.
 
-    `cumulative` is scratch space for one row.
+    `cumulative` is scratch space for one row. Two operations an element of weights, log2(n)
+    comparisons for each draw.
     """
     if begin < end:
         categories = weights.shape[1]
@@ -338,21 +346,22 @@ def _geometric(wide, log_failure, _):
 
 @kernel(items=_one)
 def exponential(begin, end, state: STATE, out: writes(flat), rate: scalar):
-    """out[i] = -log(1 - u) / rate."""
+    """out[i] = -log(1 - u) / rate: a logarithm and five operations an element of out."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _exponential, rate, 0.0)
 
 
 @kernel(items=_one)
 def cauchy(begin, end, state: STATE, out: writes(flat), median: scalar, sigma: scalar):
-    """out[i] = median + sigma · tan(π (u - 1/2))."""
+    """out[i] = median + sigma · tan(π (u - 1/2)): a tangent and six operations an element of out."""
     if begin < end:
         _fill_from_wide_words(state, out, 0, out.size, _cauchy, median, sigma)
 
 
 @kernel(items=_one)
 def geometric(begin, end, state: STATE, out: writes(flat), probability: scalar):
-    """out[i] = ceil(log(u) / log(1 - probability)): trials up to and with the first success."""
+    """out[i] = ceil(log(u) / log(1 - probability)): trials up to and with the first success;
+    a logarithm and four operations an element of out."""
     if begin < end:
         log_failure = math.log1p(-probability)
         _fill_from_wide_words(state, out, 0, out.size, _geometric, log_failure, 0.0)
@@ -384,7 +393,8 @@ def _scaled(z, mean, std):
 
 @kernel(items=_one)
 def normal_one_by_one(begin, end, state: STATE, out: writes(flat), mean: scalar, std: scalar):
-    """out[i] = z · std + mean in float64: PyTorch's way for fewer than 16 or strided numbers."""
+    """out[i] = z · std + mean in float64: PyTorch's way for fewer than 16 or strided numbers; a
+    sine, a logarithm and eight operations an element of out."""
     if begin < end:
         for i in range(out.size):
             out[i] = _scaled(_normal(state), mean, std)
@@ -392,7 +402,8 @@ def normal_one_by_one(begin, end, state: STATE, out: writes(flat), mean: scalar,
 
 @kernel(items=_one)
 def log_normal(begin, end, state: STATE, out: writes(flat), mean: scalar, std: scalar):
-    """out[i] = exp(z · std + mean), one by one."""
+    """out[i] = exp(z · std + mean), one by one: a sine, a logarithm, an exponential and eight
+    operations an element of out."""
     if begin < end:
         for i in range(out.size):
             out[i] = math.exp(_scaled(_normal(state), mean, std))
@@ -427,7 +438,8 @@ def normal_float32(
 ):
     """out[i] = z · std + mean for 16 numbers or more, sixteen at a time from sixteen uniforms.
 
-    Where their count is no multiple of 16, the last sixteen are drawn anew.
+    Where their count is no multiple of 16, the last sixteen are drawn anew. For each pair of numbers
+    a logarithm and two sines: about forty operations an element of out.
     """
     if begin < end:
         n = out.size
@@ -444,7 +456,7 @@ def normal_float32(
 def normal_float64(
     begin, end, state: STATE, out: writes(flat(np.float64)), mean: scalar, std: scalar
 ):
-    """`normal_float32`'s rule in float64."""
+    """`normal_float32`'s rule in float64: a sine, a logarithm and eight operations an element of out."""
     if begin < end:
         n = out.size
         _fill_from_wide_words(state, out, 0, n, _uniform_double, 0.0, 1.0)

@@ -69,6 +69,7 @@ def _reduction(
     widen: Callable = _itself,
     finish: Callable | None = None,
     result: Any = None,
+    cost: str = "one operation",
 ) -> tuple[Kernel, Kernel]:
     """The two kernels of a reduction, `name_rows` and `name_columns`.
 
@@ -168,10 +169,10 @@ def _reduction(
             for j in range(width):
                 put(results, j, finish(get(partial, j), parameter))
 
-    rows = _kernel(reduce_rows, f"{name}_rows", formula, ROWS)
+    rows = _kernel(reduce_rows, f"{name}_rows", formula, ROWS, cost)
     if neutral:
         rows.parts = (load, combine, start, widen, finish)
-    return rows, _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS)
+    return rows, _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS, cost)
 
 
 def _first(value, parameter):
@@ -181,16 +182,16 @@ def _first(value, parameter):
 ROWS = """
 
     x (outer, n), out (outer, ceil(n / chunk)); `parameter` is used as the formula says.
-    Reads x once, writes out; one or two operations an element."""
+    Reads x once, writes out; {cost} an element."""
 COLUMNS = """
 
     x (outer, n, inner), out (outer, ceil(n / chunk), inner); `parameter` as in the formula.
-    Reads x once, writes out; one or two operations an element."""
+    Reads x once, writes out; {cost} an element."""
 
 
-def _kernel(function: Callable, name: str, formula: str, shapes: str) -> Kernel:
+def _kernel(function: Callable, name: str, formula: str, shapes: str, cost: str) -> Kernel:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = formula + shapes
+    function.__doc__ = formula + shapes.format(cost=cost)
     if shapes is ROWS:
         return Kernel(function, items=lambda x, out, *sizes: out.size)
     return Kernel(
@@ -236,6 +237,7 @@ nansum_rows, nansum_columns = _reduction(
     _zero,
     _float64,
     _divided,
+    cost="two operations",
 )
 sum_integers_rows, sum_integers_columns = _reduction(
     "sum_integers",
@@ -264,6 +266,7 @@ all_rows, all_columns = _reduction(
     lambda x, _: x != like(x, 0),
     lambda a, b: a & b,
     result=np.bool_,
+    cost="two operations",
 )
 any_rows, any_columns = _reduction(
     "any",
@@ -271,6 +274,7 @@ any_rows, any_columns = _reduction(
     lambda x, _: x != like(x, 0),
     lambda a, b: a | b,
     result=np.bool_,
+    cost="two operations",
 )
 count_nonzero_rows, count_nonzero_columns = _reduction(
     "count_nonzero",
@@ -279,9 +283,16 @@ count_nonzero_rows, count_nonzero_columns = _reduction(
     _add,
     _zero,
     result=np.int64,
+    cost="two operations",
 )
 norm1_rows, norm1_columns = _reduction(
-    "norm1", "out = Σ |x|", lambda x, _: abs(x), _add, _zero, _float64
+    "norm1",
+    "out = Σ |x|",
+    lambda x, _: abs(x),
+    _add,
+    _zero,
+    _float64,
+    cost="two operations",
 )
 norm2_rows, norm2_columns = _reduction(
     "norm2",
@@ -291,10 +302,19 @@ norm2_rows, norm2_columns = _reduction(
     _zero,
     _float64,
     lambda total, _: math.sqrt(total),
+    cost="two operations",
 )
 norm_max_rows, norm_max_columns = _reduction(
-    "norm_max", "out = max |x|", lambda x, _: abs(x), lambda a, b: maximum(a, b)
+    "norm_max",
+    "out = max |x|",
+    lambda x, _: abs(x),
+    lambda a, b: maximum(a, b),
+    cost="two operations",
 )
 norm_min_rows, norm_min_columns = _reduction(
-    "norm_min", "out = min |x|", lambda x, _: abs(x), lambda a, b: minimum(a, b)
+    "norm_min",
+    "out = min |x|",
+    lambda x, _: abs(x),
+    lambda a, b: minimum(a, b),
+    cost="two operations",
 )

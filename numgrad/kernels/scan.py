@@ -116,7 +116,7 @@ def logcumsumexp(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX,
     """out[i] = log(exp(x[0]) + … + exp(x[i]))
 
     x and out (outer, n, inner). Each step is max(a, b) + log1p(exp(-|a - b|)). Reads x and writes
-    out once; an exponential and a logarithm an element.
+    out once; an exponential, a logarithm and four operations an element.
     """
     for item in range(begin, end):
         start, width = strip(item, n, inner)
@@ -167,7 +167,7 @@ def _running_extremum(name: str, word: str, precedes: Callable) -> Kernel:
     scan.__doc__ = (
         f"values[i] = the {word} of x[0] … x[i], indices[i] = its position (the last of equal "
         "ones).\n\n    x, values and indices (outer, n, inner); `reverse` must be 0. Reads x once, "
-        "writes both.\n    "
+        "writes both; one comparison an element.\n    "
     )
     return kernel(scan, items=_items)
 
@@ -189,7 +189,8 @@ def scatter_added(
 ):
     """out[o, indices[o, i, j], j] += grad[o, i, j], from zero: the gradient of a running extremum.
 
-    grad, indices and out (outer, n, inner). Reads grad and indices, writes out.
+    grad, indices and out (outer, n, inner). Reads grad and indices, writes out; one operation an
+    element.
     """
     for item in range(begin, end):
         start, width = strip(item, n, inner)

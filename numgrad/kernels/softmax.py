@@ -302,7 +302,8 @@ def column_sum_of_exp(x, start, n, inner, shift):
 
 @kernel(items=_columns)
 def softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
-    """softmax along the columns of x (outer, n, inner); out has x's shape. See `softmax_rows`."""
+    """softmax along the columns of x (outer, n, inner); out has x's shape. See `softmax_rows`; an
+    exponential and four operations an element."""
     shift = stack_buffer(x.dtype, STRIP)
     partial = stack_buffer(x.dtype, STRIP)
     total = stack_buffer(np.float64, STRIP)
@@ -343,7 +344,8 @@ def _(items, x, out, n, inner):
 
 @kernel(items=_columns)
 def log_softmax_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
-    """log_softmax along the columns of x (outer, n, inner); out has x's shape."""
+    """log_softmax along the columns of x (outer, n, inner); out has x's shape. An exponential and
+    four operations an element."""
     shift = stack_buffer(x.dtype, STRIP)
     rest = stack_buffer(x.dtype, STRIP)
     partial = stack_buffer(x.dtype, STRIP)
@@ -373,7 +375,8 @@ def _(items, x, out, n, inner):
 
 @kernel(items=lambda x, out, n, inner: column_items(x.size // (n * inner), inner))
 def logsumexp_columns(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX):
-    """out[o, j] = log Σᵢ exp(x[o, i, j]) for x (outer, n, inner), out (outer, inner)."""
+    """out[o, j] = log Σᵢ exp(x[o, i, j]) for x (outer, n, inner), out (outer, inner); an exponential and
+    three operations an element."""
     shift = stack_buffer(x.dtype, STRIP)
     partial = stack_buffer(x.dtype, STRIP)
     total = stack_buffer(np.float64, STRIP)
@@ -404,7 +407,8 @@ def _(items, x, out, n, inner):
 def softmax_backward_columns(
     begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX, inner: INDEX
 ):
-    """out = y · (grad - Σ grad · y) along the columns of grad, y and out (outer, n, inner)."""
+    """out = y · (grad - Σ grad · y) along the columns of grad, y and out (outer, n, inner); four
+    operations an element."""
     total = stack_buffer(np.float64, STRIP)
     mean = stack_buffer(grad.dtype, STRIP)
     for item in range(begin, end):
@@ -444,7 +448,8 @@ def _(items, grad, y, out, n, inner):
 def log_softmax_backward_columns(
     begin, end, grad: flat, y: flat, out: writes(flat), n: INDEX, inner: INDEX
 ):
-    """out = grad - exp(y) · Σ grad along the columns of grad, y and out (outer, n, inner)."""
+    """out = grad - exp(y) · Σ grad along the columns of grad, y and out (outer, n, inner); an
+    exponential and three operations an element."""
     total = stack_buffer(np.float64, STRIP)
     scale = stack_buffer(grad.dtype, STRIP)
     for item in range(begin, end):

@@ -21,7 +21,7 @@ LARGEST = np.iinfo(np.int64).max
 def count_true(begin, end, mask: flat(np.uint8), counts: writes(INDEX)):
     """counts[b] = how many elements of block b of a mask are not 0.
 
-    mask (n,) of bytes, counts (ceil(n / BLOCK),). Reads a byte an element.
+    mask (n,) of bytes, counts (ceil(n / BLOCK),). Reads a byte an element; one comparison an element.
     """
     for b in range(begin, end):
         count = 0
@@ -35,7 +35,7 @@ def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: writes(
     """out[starts[b]:] = the positions of the elements of block b of a mask that are not 0.
 
     mask (n,) of bytes, starts (ceil(n / BLOCK),) the running sum of `count_true`'s counts before
-    each block, out (their sum,).
+    each block, out (their sum,). One comparison an element of mask.
     """
     for b in range(begin, end):
         k = starts[b]
@@ -51,7 +51,8 @@ def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: writes(
 def coordinates(
     begin, end, positions: INDEX, shape: INDEX, out: writes(INDEX), across: COUNT, along: COUNT
 ):
-    """out[p · across + d · along] = coordinate d of row-major position positions[p] in `shape`."""
+    """out[p · across + d · along] = coordinate d of row-major position positions[p] in `shape`;
+    three operations an element of positions."""
     # Neighbouring positions share most coordinates: they are counted on, not divided anew.
     last = shape.size - 1
     row = start = -1
@@ -75,7 +76,8 @@ def coordinates(
 
 @kernel(items=lambda x, out: 1)
 def count_values(begin, end, x: INDEX, out: updates(INDEX)):
-    """out[v] += 1 for every v in x; one work item, 8 bytes read for each v."""
+    """out[v] += 1 for every v in x; one work item, 8 bytes read for each v; one operation an
+    element of x."""
     if begin < end:
         for i in range(x.size):
             out[x[i]] += 1
@@ -83,7 +85,7 @@ def count_values(begin, end, x: INDEX, out: updates(INDEX)):
 
 @kernel(items=lambda x, weights, out: 1)
 def sum_weights(begin, end, x: INDEX, weights: flat, out: updates(flat)):
-    """out[x[i]] += weights[i], in order; one work item."""
+    """out[x[i]] += weights[i], in order; one work item, one operation an element of x."""
     if begin < end:
         for i in range(x.size):
             out[x[i]] += weights[i]
@@ -93,7 +95,8 @@ def sum_weights(begin, end, x: INDEX, weights: flat, out: updates(flat)):
 def count_in_bins(begin, end, x: flat, out: updates(INDEX), low: scalar, high: scalar):
     """out[b] += 1 for every element of x in the b-th of out.size equal parts of [low, high].
 
-    The last part holds `high` too; elements outside are left out. One work item.
+    The last part holds `high` too; elements outside are left out. One work item; five operations
+    an element of x.
     """
     if begin < end:
         first, last = x.dtype.type(low), x.dtype.type(high)
@@ -126,7 +129,7 @@ def search(
 
     Boundaries equal to the value come before it with right = 1, else after. boundaries (rows, n)
     and values (rows, m) with by_row = 1, else one row for all values. A NaN belongs at the end.
-    log2(n) comparisons for each value.
+    log2(n) comparisons for each value: about twelve operations an element of values, for a long row.
     """
     for p in range(begin, end):
         value = values[p]
@@ -149,7 +152,7 @@ def leading(begin, end, x: rows, positions: writes(rows(np.int64)), largest: COU
 
     x (count, n), positions (count, k); a NaN is the largest of all, and of equal elements the
     first comes first. Inserts each element among the k best so far: n comparisons at least, k · n
-    at most.
+    at most: about two operations an element of x.
     """
     k = positions.shape[1]
     for item in range(begin, end):
@@ -187,7 +190,7 @@ def order(
     All (count, n). A NaN is the largest of all, and equal elements keep their order. A radix sort,
     byte by byte from the lowest, of keys that are ordered as the elements are; bytes that are the
     same in all keys are left out. `keys` and the spare arrays are working memory; 40 bytes an
-    element and byte.
+    element and byte. About thirty operations an element of x.
     """
     n = x.shape[1]
     integers = x.dtype.type(0.5) == 0

@@ -114,7 +114,8 @@ def variance_columns(
     correction: scalar,
     root: scalar,
 ):
-    """The same of columns: x (outer, n, inner), mean and out (outer, ceil(n / chunk), inner)."""
+    """The same of columns: x (outer, n, inner), mean and out (outer, ceil(n / chunk), inner);
+    five operations an element."""
     zero = x.dtype.type(0)
     total = stack_buffer(x.dtype, STRIP)
     squares = stack_buffer(x.dtype, STRIP)
@@ -178,7 +179,8 @@ def variance_parts(
     correction: scalar,
     root: scalar,
 ):
-    """Join chunks: means and m2s (outer, ceil(n / chunk), inner), mean and out (outer, inner)."""
+    """Join chunks: means and m2s (outer, ceil(n / chunk), inner), mean and out (outer, inner);
+    eight operations an element of means."""
     chunks = (n + chunk - 1) // chunk
     for item in range(begin, end):
         outer = item // inner

@@ -84,3 +84,17 @@ from .shape import Unflatten as Unflatten
 from .shape import ZeroPad1d as ZeroPad1d
 from .shape import ZeroPad2d as ZeroPad2d
 from .shape import ZeroPad3d as ZeroPad3d
+
+from typing import TYPE_CHECKING as _TYPE_CHECKING  # isort: skip
+
+if _TYPE_CHECKING:
+    from . import parallel as parallel
+else:
+
+    def __getattr__(name):
+        """`nn.parallel`, imported when first asked for."""
+        if name == "parallel":
+            import importlib
+
+            return importlib.import_module(f"{__name__}.parallel")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

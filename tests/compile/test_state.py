@@ -818,3 +818,34 @@ def test_attributes_of_objects_that_are_passed_or_referred_to():
         trainer.steps = trainer.settings.calls = k
         assert_same(method(x), trainer.run(x))
     assert method.programs == 1
+
+
+@pytest.mark.parametrize("watched", [True, False])
+def test_option_dicts_are_watched_or_read(monkeypatch, watched):
+    """A changed option counts at the next call, whether or not dicts tell that they changed."""
+    from numgrad.compile import program, recording
+
+    if not watched:
+        monkeypatch.setattr(recording, "version_offset", lambda: None)
+    elif program.version_offset() is None:
+        pytest.skip("dicts of this Python have no version")
+    weight = ng.ones(3, requires_grad=True)
+    optimizer = ng.optim.SGD([weight], lr=0.5)
+
+    @ng.compile
+    def step():
+        optimizer.zero_grad()
+        weight.sum().backward()
+        optimizer.step()
+
+    expected = 1.0
+    (group,) = optimizer.param_groups
+    for lr in (0.5, 0.5, 0.5, 0.25, 0.25, 0.125, 0.5, 0.5):
+        group["lr"] = lr
+        step()
+        expected -= lr
+        assert weight.tolist() == [expected] * 3
+    assert step.programs == 2  # without and with a gradient there before
+    group["weight_decay"] = 0.5
+    step()
+    assert weight.tolist() == [expected - 0.5 * (1 + 0.5 * expected)] * 3

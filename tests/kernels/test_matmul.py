@@ -11,10 +11,11 @@ import pytest
 from numgrad.kernels import matmul
 from numgrad.kernels._launch import get_num_threads, set_num_threads
 from numgrad.kernels.matmul import (
-    SMALL,
+    TINY,
     matmul_packed,
     matmul_small,
     matmul_thin,
+    matmul_tiny,
     multiply,
     plan,
     product_info,
@@ -22,7 +23,10 @@ from numgrad.kernels.matmul import (
 
 # Whole and broken tiles, panels, strips and blocks; (m, n, k).
 SIZES = {
-    matmul_small: [(0, 3, 4), (3, 0, 4), (3, 4, 0), (1, 1, 1), (2, 30, 2), (5, 7, 3), (3, 6, 11)],
+    matmul_tiny: [
+        *[(0, 3, 4), (0, 300, 400), (3, 0, 4), (3, 4, 0), (1, 1, 1), (2, 30, 2), (5, 7, 3)],
+        *[(3, 6, 11), (2, 20, 30), (20, 30, 2), (7, 33, 18), (16, 32, 16), (1, 5, 400)],
+    ],
     matmul_thin: [(1, 300, 700), (700, 1, 300), (3, 130, 600), (131, 2, 513), (4, 128, 64)],
     matmul_packed: [
         (64, 512, 784),
@@ -163,7 +167,7 @@ def test_shapes_that_do_not_fit_raise():
 
 def test_product_info():
     assert product_info()["vector_bits"] in (128, 256, 512)
-    assert matmul.plan(1, 1, SMALL).kernel is matmul_small
+    assert matmul.plan(8, 8, TINY // 64).kernel is matmul_tiny
 
 
 NARROW = """
