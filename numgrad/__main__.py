@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from .bench import command
 from ._version import __version__
+from .bench import command
 
 DESCRIPTION = """\
 PyTorch's front door, with every kernel behind it a Python function.

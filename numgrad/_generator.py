@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
 from .device import cpu
 from .kernels import checks
 from .kernels import random as kernels
@@ -66,15 +68,19 @@ class GeneratorState:
 
     def __init__(self, seed: int = DEFAULT_SEED) -> None:
         self.lock = threading.RLock()
-        self.state = np.zeros(kernels.STATE_WORDS, np.uint32)
+        self.state: Any = self._allocate()
         self.manual_seed(seed)
+
+    def _allocate(self) -> Any:
+        return np.zeros(kernels.STATE_WORDS, np.uint32)
 
     def manual_seed(self, seed: int) -> None:
         """Restart the stream from a seed in [-2^63, 2^64); a negative one counts from 2^64."""
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
         # What Python does to the state is not in a compiled program.
-        cpu.values(self.state, "manual_seed")
+        if cpu.recorder is not None:
+            cpu.recorder.read("manual_seed")
         with self.lock:
             self._seed = seed % (1 << 64)
             self._is_seeded = False  # the words are made when they are first needed
@@ -149,7 +155,6 @@ class GeneratorState:
         self.set_state(saved)
 
     def _draw(self, kernel: Any, dtype: np.dtype, out: np.ndarray, *arguments: Any) -> None:
-        _check_host(out, kernel)
         if not out.flags.c_contiguous:
             raise ValueError(f"{kernel.name}: the array to fill must be C-contiguous")
         with self.lock:
@@ -227,13 +232,13 @@ class GeneratorState:
                 f"bernoulli_each: expected probabilities of shape {out.shape}, "
                 f"got {probabilities.shape}"
             )
-        _check_host(out, kernels.bernoulli_float32)
-        probabilities = np.ascontiguousarray(probabilities)
-        bad = np.zeros(1, np.int64)
+        home = devices.of(probabilities)
+        probabilities = home.dense(probabilities)
+        bad = _zeros(1, probabilities)
         arguments = (probabilities, bad, 0.0, 1.0)
         size = probabilities.size
-        cpu.launch(checks.check_between, probabilities.dtype, size, arguments, size)
-        cpu.check(bad, 0, _raise_probability)
+        home.launch(checks.check_between, probabilities.dtype, size, arguments, size)
+        home.check(bad, 0, _raise_probability)
         single = probabilities.dtype == np.float32
         kernel = kernels.bernoulli_float32 if single else kernels.bernoulli_float64
         self._draw(kernel, out.dtype, out, probabilities)
@@ -284,18 +289,18 @@ def check_weights(weights: np.ndarray) -> None:
     count = weights.shape[-1]
     if count == 0:
         _raise_no_weight()
-    _check_host(weights, kernels.multinomial)
-    bad = np.zeros(2, np.int64)
-    cpu.launch(
+    home, bad = devices.of(weights), _zeros(2, weights)
+    home.launch(
         checks.check_weights, weights.dtype, weights.size // count, (weights, bad), weights.size
     )
-    cpu.check(bad, 0, _raise_weight)
-    cpu.check(bad, 1, _raise_no_weight)
+    home.check(bad, 0, _raise_weight)
+    home.check(bad, 1, _raise_no_weight)
 
 
-def _check_host(array: Any, kernel: Any) -> None:
-    if type(array) is not np.ndarray:
-        raise NotImplementedError(f"the kernel {kernel.name} has no CUDA form yet")
+def _zeros(count: int, like: Any) -> Any:
+    """Flags that are not set, where the array `like` is."""
+    flags = np.zeros(count, np.int64)
+    return flags if type(like) is np.ndarray else devices.cuda.from_host(flags, like)
 
 
 def _raise_weight() -> None:

@@ -11,17 +11,19 @@ machine without a GPU everything here that only asks works, and says so.
 from __future__ import annotations
 
 import builtins
+import os
 from typing import Any
 
 from .device import cuda as _cuda
 from .device.cuda import OutOfMemoryError as OutOfMemoryError
+from .ops import generator as _generators
 
 # ------------------------------------------------------------------------- devices
 
 
 def is_available() -> bool:
     """Whether tensors can be placed on a CUDA device."""
-    return _cuda.unavailable() is None
+    return _cuda.is_initialized() or _cuda.unavailable() is None
 
 
 def device_count() -> int:
@@ -333,7 +335,45 @@ def stream(stream: Stream | None) -> Any:
 
 def manual_seed(seed: builtins.int) -> None:
     """Seed the current device's generator; without a device there is none to seed."""
+    _generators.seed_cuda(int(seed), _cuda.current_index())
 
 
 def manual_seed_all(seed: builtins.int) -> None:
     """Seed the generators of all devices; without a device there is none to seed."""
+    _generators.seed_cuda(int(seed))
+
+
+def seed() -> None:
+    """Seed the current device's generator from the system's entropy."""
+    _generators.cuda_generator(_cuda.index_of(None)).seed()
+
+
+def seed_all() -> None:
+    """Seed the generators of all devices alike from the system's entropy."""
+    manual_seed_all(builtins.int.from_bytes(os.urandom(8), "little"))
+
+
+def initial_seed() -> builtins.int:
+    """The seed that the current device's generator started from."""
+    return _generators.cuda_generator(_cuda.index_of(None)).initial_seed()
+
+
+def get_rng_state(device: Any = "cuda") -> Any:
+    """The state of a device's generator: its seed and its offset, 16 bytes."""
+    return _generators.cuda_generator(_cuda.index_of(device)).get_state()
+
+
+def set_rng_state(new_state: Any, device: Any = "cuda") -> None:
+    """Let a device's generator go on from a saved state."""
+    _generators.cuda_generator(_cuda.index_of(device)).set_state(new_state)
+
+
+def get_rng_state_all() -> list:
+    """The states of all devices' generators."""
+    return [get_rng_state(index) for index in range(device_count())]
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """Set the states of all devices' generators."""
+    for index, state in enumerate(new_states):
+        set_rng_state(state, index)

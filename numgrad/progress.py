@@ -60,7 +60,12 @@ def _interactive() -> bool:
 
 @contextlib.contextmanager
 def shown_by(say: Callable[[str], None]) -> Iterator[None]:
-    """Hand what is being compiled to `say`, a progress bar's text, instead of writing a line."""
+    """Hand what is being compiled to `say`, a progress bar's text, instead of writing a line.
+
+    >>> texts = []
+    >>> with numgrad.progress.shown_by(texts.append):
+    ...     _ = numgrad.ones(2) + 1  # where a kernel is compiled for it, texts says so
+    """
     before, _progress.say = _progress.say, say
     try:
         yield
@@ -69,7 +74,12 @@ def shown_by(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def summary() -> str:
-    """This process's kernels: how many were compiled, which took longest, how many came from disk."""
+    """This process's kernels: how many were compiled, which took longest, how many came from disk.
+
+    >>> _ = numgrad.ones(2) + 1
+    >>> "kernels" in numgrad.progress.summary()
+    True
+    """
     fresh = sorted((c for c in _contract.compiled if not c.cached), key=lambda c: -c.seconds)
     stored = [c for c in _contract.compiled if c.cached]
     parts = []

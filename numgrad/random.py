@@ -17,7 +17,9 @@ from .ops.generator import set_rng_state as set_rng_state
 
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """Restore the default generator's state at the end of the block.
+    """Restore the default generators' states at the end of the block.
+
+    `devices` are the GPUs whose generators are meant too: all if CUDA is in use.
 
     >>> with numgrad.random.fork_rng():
     ...     _ = numgrad.manual_seed(1)
@@ -27,8 +29,14 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
     if not enabled:
         yield
         return
-    state = get_rng_state()
+    from . import cuda
+
+    if devices is None:
+        devices = range(cuda.device_count()) if cuda.is_initialized() else ()
+    state, others = get_rng_state(), [(index, cuda.get_rng_state(index)) for index in devices]
     try:
         yield
     finally:
         set_rng_state(state)
+        for index, other in others:
+            cuda.set_rng_state(other, index)

@@ -34,7 +34,11 @@ DTYPES = {
 
 
 def save(tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """The content of a safetensors file with these tensors; errors as in `save_file`."""
+    """The content of a safetensors file with these tensors; errors as in `save_file`.
+
+    >>> numgrad.safetensors.load(numgrad.safetensors.save({"bias": numgrad.tensor([1.0, 2.0])}))
+    {'bias': tensor([1., 2.])}
+    """
     from safetensors.numpy import save as encode
 
     return encode(_arrays(tensors), metadata)
@@ -62,7 +66,12 @@ def save_file(
 
 
 def load(data: bytes) -> dict[str, Tensor]:
-    """The tensors in the content of a safetensors file; errors as in `load_file`."""
+    """The tensors in the content of a safetensors file; errors as in `load_file`.
+
+    >>> numgrad.safetensors.load(b"something else")
+    Traceback (most recent call last):
+    RuntimeError: not a safetensors file, or a damaged one: ...
+    """
     from safetensors import SafetensorError, deserialize
 
     try:
@@ -81,6 +90,12 @@ def load_file(
 
     Raises RuntimeError if the file is damaged or none of this format, TypeError for a dtype that
     numgrad does not have.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     numgrad.safetensors.save_file({"step": numgrad.tensor(3)}, folder + "/a.safetensors")
+    ...     numgrad.safetensors.load_file(folder + "/a.safetensors")["step"]
+    tensor(3)
     """
     if str(device).partition(":")[0] != "cpu" and cuda.unavailable() is not None:
         raise RuntimeError(f"load_file: {device=} is not available, load to the CPU")

@@ -377,12 +377,28 @@ def _named(entry: Any) -> tuple[str, Any]:
 
 
 def get_safe_globals() -> list[Any]:
-    """The classes and functions that `add_safe_globals` has admitted."""
+    """The classes and functions that `add_safe_globals` has admitted.
+
+    >>> numgrad.serialization.add_safe_globals([complex])
+    >>> numgrad.serialization.get_safe_globals()
+    [<class 'complex'>]
+    >>> numgrad.serialization.clear_safe_globals()
+    >>> numgrad.serialization.get_safe_globals()
+    []
+    """
     return list(_safe_globals.values())
 
 
 def clear_safe_globals() -> None:
-    """Forget what `add_safe_globals` has admitted."""
+    """Forget what `add_safe_globals` has admitted.
+
+    >>> numgrad.serialization.add_safe_globals([complex])
+    >>> numgrad.serialization.get_safe_globals()
+    [<class 'complex'>]
+    >>> numgrad.serialization.clear_safe_globals()
+    >>> numgrad.serialization.get_safe_globals()
+    []
+    """
     global _safe_globals
     _safe_globals = {}
 

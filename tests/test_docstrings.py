@@ -2,13 +2,17 @@
 
 import doctest
 import importlib
-import inspect
+import pathlib
 import pkgutil
+import sys
 
 import numpy as np
 import pytest
 
 import numgrad as ng
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "docs"))
+from _extension import reference
 
 #: Modules whose import needs an optional package or starts a program.
 APART = (
@@ -45,55 +49,31 @@ def examples():
     return list(found.values())
 
 
+OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
 @pytest.mark.filterwarnings("ignore:torch.chain_matmul is deprecated")
 @pytest.mark.parametrize("test", examples(), ids=lambda test: test.name.removeprefix("numgrad."))
 def test_examples_run(test):
     test.globs = {"numgrad": ng, "torch": ng, "np": np}
     report = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner = doctest.DocTestRunner(optionflags=OPTIONS)
     runner.run(test, out=report.append, clear_globs=False)
     assert runner.failures == 0, "".join(report)
 
 
-PLACES = {
-    "numgrad": ng,
-    "nn": ng.nn,
-    "nn.functional": ng.nn.functional,
-    "nn.init": ng.nn.init,
-    "nn.utils": ng.nn.utils,
-    "optim": ng.optim,
-    "optim.lr_scheduler": ng.optim.lr_scheduler,
-    "utils.data": ng.utils.data,
-    "autograd": ng.autograd,
-    "linalg": ng.linalg,
-    "profiler": ng.profiler,
-    "viz": ng.viz,
-}
-#: Those whose public names are the ones in their `__all__`.
-LISTED = {"profiler", "viz"}
-#: What these modules import for themselves, base classes without use of their own, and settings
-#: that change nothing one can print.
-INSIDE = {
-    "get_num_threads",
-    "set_num_threads",
-    "Variable",
-    "CompositeSchedule",
-    "LambdaSchedule",
-    "set_value",
-    "values_of",
-}
+#: Namespaces whose names need a GPU, several processes, or time.
+NO_EXAMPLES = {"cuda", "distributed", "multiprocessing", "nn.parallel", "bench"}
+#: Settings that change nothing one can print, and classes that only the library makes.
+WITHOUT = {"get_num_threads", "set_num_threads", "OptimizedModule", "CompileProgress"}
 
 
 def public():
-    """The functions and classes of the public modules, in-place forms of operations aside."""
-    for place, module in PLACES.items():
-        for name, value in sorted(vars(module).items()):
-            inplace = name.endswith("_") and place != "nn.init"
-            if place in LISTED and name not in module.__all__:
-                continue
-            if name.startswith("_") or inplace or name in INSIDE or inspect.ismodule(value):
-                continue
-            if callable(value) and getattr(value, "__module__", "").startswith("numgrad"):
+    """The functions and classes that the site documents, in-place forms of operations aside."""
+    for place in ("numgrad", *[n for n in reference.NAMESPACES if n not in NO_EXAMPLES]):
+        namespace = ng if place == "numgrad" else reference.namespace_of(place)
+        for name, value in reference.public(namespace, place).items() if namespace else ():
+            if (not name.endswith("_") or place == "nn.init") and name not in WITHOUT:
                 yield pytest.param(value, id=f"{place}.{name}")
 
 

@@ -10,7 +10,7 @@ ROOT = pathlib.Path(numgrad.__file__).parent
 LAYERS = [
     ("base", ["_version.py", "_changes.py", "dtypes.py"]),
     ("kernels", ["kernels/"]),
-    ("device", ["device/", "_generator.py"]),
+    ("device", ["device/", "_generator.py", "_generator_cuda.py"]),
     ("autograd", ["autograd/"]),
     ("ops", ["ops/"]),
     ("compile", ["compile/"]),

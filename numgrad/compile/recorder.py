@@ -195,7 +195,13 @@ class Recorder:
 
 
 class CompileError(RuntimeError):
-    """A function that `numgrad.compile` cannot turn into one program."""
+    """A function that `numgrad.compile` cannot turn into one program.
+
+    >>> mean = numgrad.compile(lambda x: x.mean().item(), fullgraph=True)
+    >>> mean(numgrad.ones(2))
+    Traceback (most recent call last):
+    numgrad.compile.recorder.CompileError: the function leaves the kernels for Python (...
+    """
 
 
 def owner(array: Any) -> Any:

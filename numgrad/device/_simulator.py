@@ -120,7 +120,7 @@ class Simulator:
     def forget(self, ptr: int) -> None:
         data, index = self._blocks.pop(ptr)
         self.used[index] -= data.size
-        del self._starts[bisect.bisect_left(self._starts, ptr)]
+        self._starts.remove(ptr)
 
     def _bytes_at(self, ptr: int, size: int) -> np.ndarray:
         pointer = self._pointer(ptr, np.dtype(np.uint8))

@@ -13,6 +13,19 @@ from numba import njit
 from ._contract import Kernel, flat, kernel, writes
 from ._native import get, pointer_at, put
 from .blocks import data, maximum, minimum
+from .cuda import T, cuda, device
+from .cuda.rows import (
+    ahead,
+    chunk_of,
+    column_at,
+    column_blocks,
+    columns_of,
+    joining,
+    place,
+    reading,
+    row_blocks,
+    split,
+)
 from .maths_bits import select
 from .reduction import INDEX, INLINED, STRIP, column_items
 
@@ -142,28 +155,122 @@ def _extremum(name: str, word: str, combine: Callable, better: Callable) -> tupl
         )
         return kernel(function, items=items)
 
-    return (
-        make(
-            extremum_rows,
-            "rows",
-            "x (outer, n), values and indices (outer, ceil(n / chunk)).",
-            lambda x, values, *_: values.size,
-        ),
-        make(
-            extremum_columns,
-            "columns",
-            "x (outer, n, inner), values and indices (outer, ceil(n / chunk), inner).",
-            lambda x, values, indices, n, inner, chunk: column_items(
-                x.size // (n * inner), n, inner, chunk
-            ),
-        ),
-        make(
-            extremum_parts,
-            "parts",
-            "x and positions (outer, parts, inner), values and indices (outer, inner).",
-            lambda x, positions, values, *_: values.size,
+    rows = make(
+        extremum_rows,
+        "rows",
+        "x (outer, n), values and indices (outer, ceil(n / chunk)).",
+        lambda x, values, *_: values.size,
+    )
+    columns = make(
+        extremum_columns,
+        "columns",
+        "x (outer, n, inner), values and indices (outer, ceil(n / chunk), inner).",
+        lambda x, values, indices, n, inner, chunk: column_items(
+            x.size // (n * inner), n, inner, chunk
         ),
     )
+    parts = make(
+        extremum_parts,
+        "parts",
+        "x and positions (outer, parts, inner), values and indices (outer, inner).",
+        lambda x, positions, values, *_: values.size,
+    )
+    _on_cuda(rows, columns, parts, combine, beats)
+    return rows, columns, parts
+
+
+def _on_cuda(
+    rows: Kernel, columns: Kernel, parts: Kernel, combine: Callable, beats: Callable
+) -> None:
+    """The CUDA forms. A state is the best element so far and its position."""
+
+    @device
+    def update(state, value, index, first):
+        return (value, index + first) if beats(value, state[0]) else state
+
+    @device
+    def several(state, values, index, step, first):
+        best = values[0]
+        for value in values:
+            best = combine(best, value)
+        if beats(best, state[0]):  # seldom: only then is it asked which of them it is
+            found = False
+            for value in values:
+                if not found and (value == best or value != value):
+                    state = (best, index + first)
+                    found = True
+                index += step
+        return state
+
+    @device
+    def merge(a, b):
+        before = (b[0] == a[0] or (b[0] != b[0] and a[0] != a[0])) and b[1] < a[1]
+        return b if beats(b[0], a[0]) or before else a
+
+    join_row, join_column = joining(merge, T, np.int64)
+    read_row, read_column = reading(update, several)
+
+    @rows.on_cuda(
+        each="block",
+        items=lambda x, values, indices, n, chunk: row_blocks(values.size, int(min(n, chunk))),
+    )
+    def _(x, values, values_size, indices, n, chunk):
+        lanes, lane, group, groups = place(min(n, chunk), values_size)
+        item = cuda.blockIdx.x * groups
+        while item < values_size:
+            own = min(item + group, values_size - 1)
+            row, begin, length = chunk_of(own, n, chunk)
+            source = ahead(x, row * n + begin)
+            state = read_row((source[0], begin), source, length, lane, lanes, begin)
+            best, position = join_row(state, lanes)
+            if lane == 0:
+                values[own] = best
+                indices[own] = position
+            item += cuda.gridDim.x * groups
+
+    @columns.on_cuda(
+        each="block",
+        items=lambda x, values, indices, n, inner, chunk: column_blocks(
+            values.size, int(min(n, chunk)), int(inner)
+        ),
+    )
+    def _(x, values, values_size, indices, n, inner, chunk):
+        item, items, step, width, side, column, row = columns_of(values_size, min(n, chunk), inner)
+        while item < items:
+            part, own = column_at(item, inner, width, column)
+            outer, begin, length = chunk_of(part, n, chunk)
+            source = ahead(x, (outer * n + begin) * inner + own)
+            state = (source[0], begin)
+            if row < side:
+                state = read_column(state, source, length, row, side, inner, begin)
+            best, position = join_column(state, width, side, row)
+            if row == 0:
+                values[part * inner + own] = best
+                indices[part * inner + own] = position
+            item += step
+
+    @parts.on_cuda(
+        each="block",
+        items=lambda x, positions, values, indices, parts, inner: column_blocks(
+            values.size, int(parts), int(inner)
+        ),
+    )
+    def _(x, positions, values, values_size, indices, parts, inner):
+        item, items, step, width, side, column, row = columns_of(values_size, parts, inner)
+        while item < items:
+            outer, own = column_at(item, inner, width, column)
+            start = outer * parts * inner + own
+            state = (x[start], positions[start])
+            part = row + 0
+            while row < side and part < parts:
+                at = start + part * inner
+                state = merge(state, (x[at], positions[at]))
+                part += side
+            best, position = join_column(state, width, side, row)
+            if row == 0:
+                values[outer * inner + own] = best
+                indices[outer * inner + own] = position
+            item += step
 
 
 max_rows, max_columns, max_parts = _extremum("max", "largest", maximum, lambda a, b: a > b)
@@ -189,6 +296,17 @@ def scatter_selected(
             put(block, at, get(data(grad), o * inner + j))
 
 
+@scatter_selected.on_cuda(items=lambda grad, indices, out, n, inner: out.size)
+def _(items, grad, indices, out, n, inner):
+    item = cuda.grid(1) + 0
+    while item < items:
+        row, column = split(item, inner)
+        outer, k = split(row, n)
+        at = outer * inner + column
+        out[item] = grad[at] if indices[at] == k else T(0)
+        item += cuda.gridsize(1)
+
+
 @kernel(items=lambda x, indices, out, n, inner: out.size)
 def gather_selected(
     begin, end, x: flat, indices: POSITIONS, out: writes(flat), n: INDEX, inner: INDEX
@@ -202,3 +320,12 @@ def gather_selected(
         o = item // inner
         at = (o * n + get(data(indices), item)) * inner + item - o * inner
         put(data(out), item, get(data(x), at))
+
+
+@gather_selected.on_cuda()
+def _(items, x, indices, out, n, inner):
+    item = cuda.grid(1) + 0
+    while item < items:
+        outer, column = split(item, inner)
+        out[item] = x[(outer * n + indices[item]) * inner + column]
+        item += cuda.gridsize(1)

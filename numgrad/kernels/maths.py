@@ -28,6 +28,7 @@ from .maths_bits import (
     select,
 )
 
+PI = math.pi
 __all__ = [
     "ScalarFunction",
     "acos",
@@ -190,6 +191,28 @@ def acos(x):
 def atan(x):
     """The angle in [-π/2, π/2] with tangent x."""
     return np.arctan(x)
+
+
+def _of_half_turns(function: Callable[..., Any]) -> Callable[..., ScalarFunction]:
+    """A function of x half turns, computed in float64 so that it is exact near its zeros."""
+
+    def implement(x: types.Type) -> Callable[..., Any]:
+        kind = floating_dtype(x) or np.float64
+        return lambda x: kind(function(PI * np.float64(x)))
+
+    return lambda meaning: ScalarFunction(meaning, implement, depends_on=(function,))
+
+
+@_of_half_turns(sin)
+def sinpi(x):
+    """sin(π x) for x in [-2, 2]."""
+    return np.sin(np.pi * x)
+
+
+@_of_half_turns(cos)
+def cospi(x):
+    """cos(π x) for x in [-2, 2]."""
+    return np.cos(np.pi * x)
 
 
 @_float_function

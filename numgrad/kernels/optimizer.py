@@ -27,6 +27,10 @@ from ._native import (
 )
 from ._scalar import like
 from .blocks import data, maximum
+from .cuda import T, cuda, device
+from .cuda.blocks import greater
+from .cuda.updates import on_cuda
+from .maths import expm1, log1p, sqrt
 from .reduction import INLINED
 
 STEPS = arrays(np.float32)
@@ -65,6 +69,27 @@ def element_count(array):
     for k in range(load_int32(array + ARRAY_NDIM)):
         count *= load_int64(shape + 8 * k)
     return count
+
+
+# On CUDA the numbers come as float64; they are made ready once for a chunk of elements.
+
+
+@device
+def decayed(g, p, sign, weight_decay):
+    """sign · g + weight_decay · p; a weight decay of 0 leaves an infinite p out."""
+    return sign * g + weight_decay * p if weight_decay != 0 else sign * g
+
+
+@device
+def lerp(a, b, weight):
+    """a + weight · (b - a), exact at both ends."""
+    return a + weight * (b - a) if weight < T(0.5) else b - (b - a) * (T(1) - weight)
+
+
+@device
+def square_sum(s, g, keep, weight):
+    """keep · s + weight · g²"""
+    return keep * s + weight * g * g
 
 
 @kernel(items=lambda params, others, out: len(others))
@@ -122,6 +147,16 @@ def sgd(
         start += size
 
 
+def _sgd_constants(lr, weight_decay, sign):
+    return T(lr), T(weight_decay), T(sign)
+
+
+@on_cuda(sgd, _sgd_constants)
+def _(made, p, g):
+    lr, weight_decay, sign = made
+    return (p - lr * decayed(g, p, sign, weight_decay),)
+
+
 @kernel(items=elements)
 def sgd_momentum(
     begin,
@@ -154,12 +189,31 @@ def sgd_momentum(
         start += size
 
 
+def _momentum_constants(lr, weight_decay, sign, momentum, dampening, nesterov):
+    return T(lr), T(weight_decay), T(sign), T(momentum), T(1.0 - dampening), T(nesterov)
+
+
+@on_cuda(sgd_momentum, _momentum_constants)
+def _(made, p, g, buffer):
+    lr, weight_decay, sign, momentum, weight, nesterov = made
+    g = decayed(g, p, sign, weight_decay)
+    buffer = momentum * buffer + weight * g
+    step = g + momentum * buffer if nesterov != 0 else buffer
+    return p - lr * step, buffer
+
+
 @kernel(items=lambda steps: len(steps))
 def advance(begin, end, steps: updates(STEPS)):
     """steps[k] += 1 for the step count of each parameter. Launch it before the update itself. One
     operation an element."""
     for k in range(begin, end):
         steps[k][0] += np.float32(1)
+
+
+@advance.on_cuda()
+def _(items, steps):
+    for k in range(cuda.grid(1), items, cuda.gridsize(1)):
+        steps[k][0] += T(1)
 
 
 @kernel(items=elements)
@@ -206,6 +260,28 @@ def adam(
             denominator = math.sqrt(v) / like(old, root) + like(old, eps)
             put(p, i, like(old, keep) * old - like(old, step_size) * m / denominator)
         start += size
+
+
+@device
+def _one_minus_power(beta, step):
+    """1 - βᵗ, from 1 - β, which float32 holds to all its digits."""
+    return -expm1(T(step) * log1p(-T(1.0 - beta)))
+
+
+def _adam_constants(step, lr, weight_decay, sign, beta1, beta2, eps, keep):
+    step_size = T(lr) / _one_minus_power(beta1, step)
+    root = sqrt(_one_minus_power(beta2, step))
+    betas = T(1.0 - beta1), T(beta2), T(1.0 - beta2)
+    return step_size, root, T(weight_decay), T(sign), betas, T(eps), T(keep)
+
+
+@on_cuda(adam, _adam_constants)
+def _(made, p, g, mean, square):
+    step_size, root, weight_decay, sign, betas, eps, keep = made
+    g = decayed(g, p, sign, weight_decay)
+    mean = lerp(mean, g, betas[0])
+    square = square_sum(square, g, betas[1], betas[2])
+    return keep * p - step_size * mean / (sqrt(square) / root + eps), mean, square
 
 
 @kernel(items=elements)
@@ -258,6 +334,17 @@ def adam_amsgrad(
         start += size
 
 
+@on_cuda(adam_amsgrad, _adam_constants)
+def _(made, p, g, mean, square, largest):
+    step_size, root, weight_decay, sign, betas, eps, keep = made
+    g = decayed(g, p, sign, weight_decay)
+    mean = lerp(mean, g, betas[0])
+    square = square_sum(square, g, betas[1], betas[2])
+    largest = greater(largest, square)
+    p = keep * p - step_size * mean / (sqrt(largest) / root + eps)
+    return p, mean, square, largest
+
+
 @njit(**INLINED)
 def _bias_correction(step, lr, beta1, beta2):
     """lr / (1 - β₁ᵗ) and √(1 - β₂ᵗ), in float64."""
@@ -291,6 +378,18 @@ def rmsprop(
             put(square, i, s)
             put(p, i, old - like(old, lr) * g / (math.sqrt(s) + like(old, eps)))
         start += size
+
+
+def _rmsprop_constants(lr, weight_decay, sign, alpha, eps):
+    return T(lr), T(weight_decay), T(sign), T(alpha), T(1.0 - alpha), T(eps)
+
+
+@on_cuda(rmsprop, _rmsprop_constants)
+def _(made, p, g, square):
+    lr, weight_decay, sign, alpha, rest, eps = made
+    g = decayed(g, p, sign, weight_decay)
+    square = square_sum(square, g, alpha, rest)
+    return p - lr * g / (sqrt(square) + eps), square
 
 
 @kernel(items=elements)
@@ -329,6 +428,19 @@ def rmsprop_momentum(
         start += size
 
 
+def _rmsprop_momentum_constants(lr, weight_decay, sign, alpha, eps, momentum):
+    return T(lr), T(weight_decay), T(sign), T(alpha), T(1.0 - alpha), T(eps), T(momentum)
+
+
+@on_cuda(rmsprop_momentum, _rmsprop_momentum_constants)
+def _(made, p, g, square, buffer):
+    lr, weight_decay, sign, alpha, rest, eps, momentum = made
+    g = decayed(g, p, sign, weight_decay)
+    square = square_sum(square, g, alpha, rest)
+    buffer = momentum * buffer + g / (sqrt(square) + eps)
+    return p - lr * buffer, square, buffer
+
+
 @kernel(items=elements)
 def rmsprop_centered(
     begin,
@@ -363,6 +475,15 @@ def rmsprop_centered(
             put(mean, i, a)
             put(p, i, old - like(old, lr) * g / (math.sqrt(s - a * a) + like(old, eps)))
         start += size
+
+
+@on_cuda(rmsprop_centered, _rmsprop_constants)
+def _(made, p, g, square, mean):
+    lr, weight_decay, sign, alpha, rest, eps = made
+    g = decayed(g, p, sign, weight_decay)
+    square = square_sum(square, g, alpha, rest)
+    mean = lerp(mean, g, rest)
+    return p - lr * g / (sqrt(square - mean * mean) + eps), square, mean
 
 
 @kernel(items=elements)
@@ -412,6 +533,16 @@ def rmsprop_centered_momentum(
         start += size
 
 
+@on_cuda(rmsprop_centered_momentum, _rmsprop_momentum_constants)
+def _(made, p, g, square, mean, buffer):
+    lr, weight_decay, sign, alpha, rest, eps, momentum = made
+    g = decayed(g, p, sign, weight_decay)
+    square = square_sum(square, g, alpha, rest)
+    mean = lerp(mean, g, rest)
+    buffer = momentum * buffer + g / (sqrt(square - mean * mean) + eps)
+    return p - lr * buffer, square, mean, buffer
+
+
 @kernel(items=elements)
 def adagrad(
     begin,
@@ -442,3 +573,16 @@ def adagrad(
             put(square_sum, i, s)
             put(p, i, old - like(old, rate) * g / (math.sqrt(s) + like(old, eps)))
         start += size
+
+
+def _adagrad_constants(step, lr, weight_decay, sign, lr_decay, eps):
+    rate = T(lr) / (T(1) + (T(step) - T(1)) * T(lr_decay))
+    return rate, T(weight_decay), T(sign), T(eps)
+
+
+@on_cuda(adagrad, _adagrad_constants)
+def _(made, p, g, total):
+    rate, weight_decay, sign, eps = made
+    g = decayed(g, p, sign, weight_decay)
+    total = total + g * g
+    return p - rate * g / (sqrt(total) + eps), total

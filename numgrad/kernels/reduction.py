@@ -23,6 +23,18 @@ from ._contract import OPTIONS, Kernel, flat, scalar, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data, maximum, minimum
+from .cuda import T, cuda, device
+from .cuda.rows import (
+    ahead,
+    chunk_of,
+    column_at,
+    column_blocks,
+    columns_of,
+    joining,
+    place,
+    reading,
+    row_blocks,
+)
 
 INDEX = scalar(np.int64)
 INLINED = {**OPTIONS, "forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -172,7 +184,74 @@ def _reduction(
     rows = _kernel(reduce_rows, f"{name}_rows", formula, ROWS, cost)
     if neutral:
         rows.parts = (load, combine, start, widen, finish)
-    return rows, _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS, cost)
+    columns = _kernel(reduce_columns, f"{name}_columns", formula, COLUMNS, cost)
+    kind = {None: T, np.bool_: np.int32}.get(result, result)
+    _on_cuda(rows, columns, load, combine, start, finish, kind)
+    return rows, columns
+
+
+def _on_cuda(
+    rows: Kernel,
+    columns: Kernel,
+    load: Callable,
+    combine: Callable,
+    start: Callable,
+    finish: Callable,
+    kind: Any,
+) -> None:
+    """The CUDA forms of a reduction, whose state is one number of type `kind`."""
+
+    @device
+    def first(x, parameter):
+        return start(kind(load(x[0], parameter)))
+
+    @device
+    def update(state, value, index, parameter):
+        return combine(state, kind(load(value, parameter)))
+
+    @device
+    def merge(a, b):
+        return combine(a, b)
+
+    join_row, join_column = joining(merge, kind)
+    read_row, read_column = reading(update)
+
+    @rows.on_cuda(
+        each="block",
+        items=lambda x, out, n, chunk, parameter: row_blocks(out.size, int(min(n, chunk))),
+    )
+    def _(x, out, out_size, n, chunk, parameter):
+        lanes, lane, group, groups = place(min(n, chunk), out_size)
+        item = cuda.blockIdx.x * groups
+        while item < out_size:
+            own = min(item + group, out_size - 1)
+            row, begin, length = chunk_of(own, n, chunk)
+            values = ahead(x, row * n + begin)
+            state = read_row(first(values, parameter), values, length, lane, lanes, parameter)
+            state = join_row(state, lanes)
+            if lane == 0:
+                out[own] = finish(state, parameter)
+            item += cuda.gridDim.x * groups
+
+    @columns.on_cuda(
+        each="block",
+        items=lambda x, out, n, inner, chunk, parameter: column_blocks(
+            out.size, int(min(n, chunk)), int(inner)
+        ),
+    )
+    def _(x, out, out_size, n, inner, chunk, parameter):
+        item, items, step, width, side, column, row = columns_of(out_size, min(n, chunk), inner)
+        while item < items:
+            part, own = column_at(item, inner, width, column)
+            outer, begin, length = chunk_of(part, n, chunk)
+            values = ahead(x, (outer * n + begin) * inner + own)
+            state = first(values, parameter)
+            if row < side:
+                state = read_column(state, values, length, row, side, inner, parameter)
+            state = join_column(state, width, side, row)
+            if row == 0:
+                out[part * inner + own] = finish(state, parameter)
+            item += step
 
 
 def _first(value, parameter):

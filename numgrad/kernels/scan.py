@@ -14,8 +14,12 @@ from numba import njit
 
 from ._contract import Kernel, flat, kernel, writes
 from ._native import get, pointer_at, put, stack_buffer
-from ._scalar import like
+from ._scalar import ScalarFunction, like
 from .blocks import data
+from .cuda import T, cuda, device
+from .cuda.rows import split
+from .cuda.scans import scan_blocks, scanning
+from .maths import exp, isinf, isnan, log1p
 from .reduction import INDEX, INLINED, STRIP
 
 
@@ -36,6 +40,15 @@ def strip(item, n, inner):
     outer = item // strips
     column = (item - outer * strips) * STRIP
     return outer * n * inner + column, min(STRIP, inner - column)
+
+
+def _blocks(x: Any, *rest: Any) -> int:
+    return scan_blocks(x.size, int(rest[-3]), int(rest[-2]))
+
+
+@device
+def store(out, at, state):
+    out[at] = state
 
 
 def _scan(name: str, formula: str, combine: Callable, wide: Any, result: Any = None) -> Kernel:
@@ -71,7 +84,24 @@ def _scan(name: str, formula: str, combine: Callable, wide: Any, result: Any = N
         f"{formula}\n\n    x and out (outer, n, inner). Reads x and writes out once; one operation "
         "an element.\n    "
     )
-    return kernel(scan, items=_items)
+    made = kernel(scan, items=_items)
+    kind = T if result is None else result  # GPUs compute with T
+
+    @device
+    def load(x, at, i):
+        return kind(x[at])
+
+    @device
+    def merge(a, b):
+        return combine(a, b)
+
+    scan_all = scanning(load, merge, store, kind)
+
+    @made.on_cuda(each="block", items=_blocks)
+    def _(x, x_size, out, n, inner, reverse):
+        scan_all(x, out, x_size, n, inner, reverse)
+
+    return made
 
 
 cumsum = _scan("cumsum", "out[i] = x[0] + … + x[i]", lambda a, b: a + b, np.float64)
@@ -111,6 +141,76 @@ def linear_scan(
                 put(results, i + j, get(running, j))
 
 
+# On CUDA out[i] = x + factor · out[i - 1] for runs of elements: a state is (f, e, x), where the factor
+# is f · unitᵉ, since a product of factors may be beyond T where what it multiplies is 0 or small. f
+# stays between 1 / unit and unit, so that T holds the product of two.
+
+
+def _unit(x):
+    """A power of two, about the root of the largest number of the type of `x`."""
+    return like(x, 2.0**63 if x.itemsize == 4 else 2.0**511)
+
+
+def _unit_for(x):
+    kind, value = (np.float32, 2.0**63) if x.bitwidth == 32 else (np.float64, 2.0**511)
+    return lambda x: kind(value)
+
+
+unit = ScalarFunction(_unit, _unit_for, name="unit")
+
+
+@device
+def normal(f, e):
+    """(f, e) with f in its bounds."""
+    if abs(f) > unit(f):
+        return f / unit(f), e + np.int32(1)
+    if abs(f) < T(1) / unit(f) and f != T(0):
+        return f * unit(f), e - np.int32(1)
+    return f, e
+
+
+@device
+def scaled(x, e):
+    """x · unitᵉ: beyond five factors it is 0 or infinite."""
+    for _ in range(min(abs(e), 5)):
+        x *= unit(x) if e > 0 else T(1) / unit(x)
+    return x
+
+
+@device
+def times(f, e, x):
+    """f · unitᵉ · x, in the order in which nothing overflows but the result."""
+    if (abs(x) > T(1)) == (e < 0):
+        return f * scaled(x, e)
+    return scaled(f * x, e)
+
+
+@device
+def load_step(source, at, i):
+    f, e = normal(source[1][at], np.int32(0))
+    f, e = normal(f, e)
+    return f, e, source[0][at]
+
+
+@device
+def joined_steps(a, b):
+    f, e = normal(a[0] * b[0], a[1] + b[1])
+    return f, e, times(b[0], b[1], a[2]) + b[2]
+
+
+@device
+def store_step(out, at, state):
+    out[at] = state[2]
+
+
+scan_steps = scanning(load_step, joined_steps, store_step, T, np.int32, T)
+
+
+@linear_scan.on_cuda(each="block", items=_blocks)
+def _(x, x_size, factor, out, n, inner, reverse):
+    scan_steps((x, factor), out, x_size, n, inner, reverse)
+
+
 @kernel(items=_items)
 def logcumsumexp(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX, reverse: INDEX):
     """out[i] = log(exp(x[0]) + … + exp(x[i]))
@@ -135,6 +235,38 @@ def logcumsumexp(begin, end, x: flat, out: writes(flat), n: INDEX, inner: INDEX,
                     high, low = max(value, total), min(value, total)
                     total = high + math.log1p(math.exp(low - high))
                 put(results, i, total)
+
+
+@device
+def load(x, at, i):
+    return x[at]
+
+
+@device
+def log_of_sum(a, b):
+    """log(exp(a) + exp(b))"""
+    if isnan(a) or isnan(b):
+        return a + b
+    high, low = max(a, b), min(a, b)
+    return high if isinf(high) else high + log1p(exp(low - high))
+
+
+scan_logs = scanning(load, log_of_sum, store, T)
+
+
+@logcumsumexp.on_cuda(each="block", items=_blocks)
+def _(x, x_size, out, n, inner, reverse):
+    scan_logs(x, out, x_size, n, inner, reverse)
+
+
+@device
+def load_with_position(x, at, i):
+    return x[at], i
+
+
+@device
+def store_with_position(target, at, state):
+    target[0][at], target[1][at] = state
 
 
 def _running_extremum(name: str, word: str, precedes: Callable) -> Kernel:
@@ -169,7 +301,19 @@ def _running_extremum(name: str, word: str, precedes: Callable) -> Kernel:
         "ones).\n\n    x, values and indices (outer, n, inner); `reverse` must be 0. Reads x once, "
         "writes both; one comparison an element.\n    "
     )
-    return kernel(scan, items=_items)
+    made = kernel(scan, items=_items)
+
+    @device
+    def merge(a, b):
+        return b if b[0] != b[0] or (a[0] == a[0] and not precedes(a[0], b[0])) else a
+
+    scan_all = scanning(load_with_position, merge, store_with_position, T, np.int64)
+
+    @made.on_cuda(each="block", items=_blocks)
+    def _(x, x_size, values, indices, n, inner, reverse):
+        scan_all(x, (values, indices), x_size, n, inner, reverse)
+
+    return made
 
 
 cummax = _running_extremum("cummax", "largest", lambda a, b: a > b)
@@ -202,3 +346,20 @@ def scatter_added(
                 at = start + i * inner + j
                 to = start + get(data(indices), at) * inner + j
                 put(data(out), to, get(data(out), to) + get(data(grad), at))
+
+
+@scatter_added.on_cuda(items=lambda grad, *_: grad.size)
+def _(items, grad, indices, out, n, inner, reverse):
+    # Positions of a running extremum only grow: those that are equal are neighbours, and the first
+    # of them is where they point to.
+    item = cuda.grid(1) + 0
+    while item < items:
+        outer, column = split(item, inner)
+        outer, i = split(outer, n)
+        total, at, position = T(0), item, i
+        while position < n and indices[at] == i:
+            total += grad[at]
+            at += inner
+            position += 1
+        out[item] = total
+        item += cuda.gridsize(1)

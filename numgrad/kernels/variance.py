@@ -17,6 +17,18 @@ from ._contract import flat, kernel, scalar, writes
 from ._native import get, pointer_at, put, stack_buffer
 from ._scalar import like
 from .blocks import data
+from .cuda import T, cuda, device
+from .cuda.rows import (
+    ahead,
+    chunk_of,
+    column_at,
+    column_blocks,
+    columns_of,
+    joining,
+    place,
+    reading,
+    row_blocks,
+)
 from .reduction import INDEX, INLINED
 
 BLOCK = 4096
@@ -63,6 +75,52 @@ def finished(m2, n, correction, root):
     return math.sqrt(variance) if root > 0 else variance
 
 
+# On CUDA the elements are read once, and all numbers are of type T. A state is the mean, M2 and the
+# number of elements; four neighbours at a time have their own mean and M2 first.
+
+
+@device
+def taken_in(state, value, index, parameter):
+    count = state[2] + T(1)
+    distance = value - state[0]
+    mean = state[0] + distance / count
+    return mean, state[1] + distance * (value - mean), count
+
+
+@device
+def joined(a, b):
+    """The state of two sets of elements together; that of no elements is (0, 0, 0)."""
+    count = a[2] + b[2]
+    share = b[2] / max(count, T(1))
+    delta = b[0] - a[0]
+    return a[0] + delta * share, a[1] + b[1] + delta * delta * (a[2] * share), count
+
+
+@device
+def several_taken_in(state, values, index, step, parameter):
+    mean, m2 = T(0), T(0)
+    for value in values:
+        mean += value
+    mean /= T(len(values))
+    for value in values:
+        m2 += (value - mean) * (value - mean)
+    return joined(state, (mean, m2, T(len(values))))
+
+
+@device
+def finished_on_cuda(m2, n, correction, root):
+    """`finished` in the type T."""
+    kind = T(root)
+    if kind < T(0):
+        return m2
+    variance = m2 / max(T(0), T(n) - T(correction))
+    return math.sqrt(variance) if kind > T(0) else variance
+
+
+join_row, join_column = joining(joined, T, T, T)
+read_row, read_column = reading(taken_in, several_taken_in, loads=2)
+
+
 @kernel(items=lambda x, mean, out, *sizes: out.size)
 def variance_rows(
     begin,
@@ -90,6 +148,24 @@ def variance_rows(
         own, m2 = mean_and_m2(pointer_at(data(x), row * n + first), count)
         mean[item] = own
         out[item] = finished(m2, count, correction, root)
+
+
+@variance_rows.on_cuda(
+    each="block",
+    items=lambda x, mean, out, n, chunk, *_: row_blocks(out.size, int(min(n, chunk))),
+)
+def _(x, mean, out, out_size, n, chunk, correction, root):
+    lanes, lane, group, groups = place(min(n, chunk), out_size)
+    item = cuda.blockIdx.x * groups
+    while item < out_size:
+        own = min(item + group, out_size - 1)
+        row, begin, length = chunk_of(own, n, chunk)
+        state = read_row((T(0), T(0), T(0)), ahead(x, row * n + begin), length, lane, lanes, 0)
+        centre, m2, _ = join_row(state, lanes)
+        if lane == 0:
+            mean[own] = centre
+            out[own] = finished_on_cuda(m2, length, correction, root)
+        item += cuda.gridDim.x * groups
 
 
 def variance_items(outer: int, n: int, inner: int, chunk: int) -> int:
@@ -165,6 +241,28 @@ def variance_columns(
             put(results, j, finished(get(m2, j), length, correction, root))
 
 
+@variance_columns.on_cuda(
+    each="block",
+    items=lambda x, mean, out, n, inner, chunk, *_: column_blocks(
+        out.size, int(min(n, chunk)), int(inner)
+    ),
+)
+def _(x, mean, out, out_size, n, inner, chunk, correction, root):
+    item, items, step, width, side, column, row = columns_of(out_size, min(n, chunk), inner)
+    while item < items:
+        part, own = column_at(item, inner, width, column)
+        outer, begin, length = chunk_of(part, n, chunk)
+        values = ahead(x, (outer * n + begin) * inner + own)
+        state = (T(0), T(0), T(0))
+        if row < side:
+            state = read_column(state, values, length, row, side, inner, 0)
+        centre, m2, _ = join_column(state, width, side, row)
+        if row == 0:
+            mean[part * inner + own] = centre
+            out[part * inner + own] = finished_on_cuda(m2, length, correction, root)
+        item += step
+
+
 @kernel(items=lambda means, m2s, mean, out, *_: out.size)
 def variance_parts(
     begin,
@@ -195,3 +293,28 @@ def variance_parts(
             own += delta * (count / (before + count))
         mean[item] = own
         out[item] = finished(m2, n, correction, root)
+
+
+@variance_parts.on_cuda(
+    each="block",
+    items=lambda means, m2s, mean, out, n, inner, chunk, *_: column_blocks(
+        out.size, int(-(-n // chunk)), int(inner)
+    ),
+)
+def _(means, m2s, mean, out, out_size, n, inner, chunk, correction, root):
+    chunks = (n + chunk - 1) // chunk
+    item, items, step, width, side, column, row = columns_of(out_size, chunks, inner)
+    while item < items:
+        outer, own = column_at(item, inner, width, column)
+        state = (T(0), T(0), T(0))
+        part = row + 0
+        while row < side and part < chunks:
+            at = (outer * chunks + part) * inner + own
+            count = min(chunk, n - part * chunk)
+            state = joined(state, (T(means[at]), m2s[at], T(count)))
+            part += side
+        centre, m2, _ = join_column(state, width, side, row)
+        if row == 0:
+            mean[outer * inner + own] = centre
+            out[outer * inner + own] = finished_on_cuda(m2, n, correction, root)
+        item += step

@@ -11,6 +11,7 @@ import numpy as np
 import numgrad.device as devices
 
 from ..kernels import elementwise as table
+from ..kernels.cuda import rows as on_cuda
 from ..kernels.reduction import CHUNK, column_chunk, column_items, row_chunk
 from ._core import dense, empty, launch, mode, normalize_dim, number, wrap
 from .views import expand, reshape
@@ -116,6 +117,13 @@ def groups_of(shape: tuple, axes: tuple) -> list[tuple[int, int, int]]:
     return sized
 
 
+def chunk_length(data: Any, outer: int, n: int, inner: int) -> int:
+    """How many of n elements a work item takes of a reduction of `data` (outer, n, inner)."""
+    if type(data) is np.ndarray:
+        return row_chunk(outer, n) if inner == 1 else column_chunk(outer, n, inner)
+    return on_cuda.row_chunk(outer, n) if inner == 1 else on_cuda.column_chunk(outer, n, inner)
+
+
 def reduce_array(
     kernels: Kernels,
     data: Any,
@@ -133,7 +141,7 @@ def reduce_array(
         if not data.flags.c_contiguous:
             data = data.T if data.flags.f_contiguous else dense(data)
         n = data.size
-        if n > CHUNK:
+        if n > CHUNK or type(data) is not np.ndarray:
             return _run(kernels, data, 1, n, 1, shape, dtype, parameter, again or kernels)
         out = empty(shape, dtype, data)
         launch(kernels[0], data.dtype, 1, (data, out, float(n), float(n), parameter), n)
@@ -162,14 +170,12 @@ def _run(
     again: Kernels,
 ) -> Any:
     while True:
+        chunk = chunk_length(data, outer, n, inner)
+        parts = -(-n // chunk)
         if inner == 1:
-            chunk = row_chunk(outer, n)
-            parts = -(-n // chunk)
             items = outer * parts
             sizes: tuple = (float(n), float(chunk))
         else:
-            chunk = column_chunk(outer, n, inner)
-            parts = -(-n // chunk)
             items = column_items(outer, n, inner, chunk)
             sizes = (float(n), float(inner), float(chunk))
         kernel = kernels[inner != 1]

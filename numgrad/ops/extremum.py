@@ -8,7 +8,7 @@ from typing import Any
 from ..autograd.tape import record_many
 from ..dtypes import INT64
 from ..kernels import extremum as kernels
-from ..kernels.reduction import column_chunk, column_items, row_chunk
+from ..kernels.reduction import column_items
 from . import _return_types
 from ._core import (
     Tensor,
@@ -24,7 +24,7 @@ from ._core import (
     wrap,
     write_out,
 )
-from ._reduce import check_not_empty, numpy_names, reduced_shape, view3
+from ._reduce import check_not_empty, chunk_length, numpy_names, reduced_shape, view3
 from ._results import given
 from .elementwise import equal_or_nan, maximum, minimum
 from .reduction import _AMAX, _AMIN, _extremum, _share_among_equal, amax, amin
@@ -39,7 +39,7 @@ def _select(found: tuple, data: Any, axis: int, shape: tuple) -> tuple[Any, Any]
     dtype = data.dtype
     outer, n, inner = view3(data, axis)
     rows, columns, combine = found
-    chunk = row_chunk(outer, n) if inner == 1 else column_chunk(outer, n, inner)
+    chunk = chunk_length(data, outer, n, inner)
     parts = -(-n // chunk)
     whole = shape if parts == 1 else (outer, parts, inner)
     values, indices = empty(whole, dtype, data), empty(whole, INT64, data)

@@ -65,7 +65,6 @@ def adam_(
         keep, weight_decay = 1.0 - lr * weight_decay, 0.0
     sign = -1.0 if maximize else 1.0
     options = (lr, weight_decay, sign, beta1, beta2, eps, keep)
-    _advance(steps)
     if maxima is None:
         _update(kernels.adam, params, (means, squares), options, steps)
     else:
@@ -98,9 +97,8 @@ def rmsprop_(
     options = [lr, weight_decay, -1.0 if maximize else 1.0, alpha, eps]
     if momentum_buffers is not None:
         options.append(momentum)
-    _advance(steps)
     kernel = _RMSPROP[means is not None, momentum_buffers is not None]
-    _update(kernel, params, states, tuple(options))
+    _update(kernel, params, states, tuple(options), steps)
 
 
 def adagrad_(
@@ -114,13 +112,8 @@ def adagrad_(
     eps: float,
 ) -> None:
     """Adagrad. `steps` (0-d, float32) go up by 1."""
-    _advance(steps)
     options = (lr, weight_decay, -1.0 if maximize else 1.0, lr_decay, eps)
     _update(kernels.adagrad, params, (sums,), options, steps)
-
-
-def _advance(steps: Tensors) -> None:
-    launch(kernels.advance, FLOAT32, len(steps), (tuple([step._data for step in steps]),))
 
 
 def _float(value: Any) -> float:
@@ -135,24 +128,37 @@ def _update(
     options: tuple[float, ...],
     steps: Tensors = (),
 ) -> None:
-    """Launch `kernel` on params, gradients, states and, where there are any, steps."""
+    """Count the steps, where there are any, and launch `kernel` on params, gradients and states."""
     data = tuple([param._data for param in params])
     grads = tuple([param._grad._data for param in params])
     columns = [data, grads, *[tuple([tensor._data for tensor in state]) for state in states]]
+    counts = tuple([step._data for step in steps])
     dtype = data[0].dtype
     others = tuple(itertools.chain.from_iterable(columns[1:]))
-    if devices.several and type(devices.home((*data, *others))) is not np.ndarray:
-        check_same_device(*data, *others)
+    on_gpu = devices.several and type(devices.home((*data, *others, *counts))) is not np.ndarray
+    if on_gpu:
+        places = list(dict.fromkeys([param.device for param in params]))
+        if len(places) > 1:
+            for place in places:
+                own = [k for k, param in enumerate(params) if param.device == place]
+                part, *rest, last = ([t[k] for k in own if t] for t in (params, *states, steps))
+                _update(kernel, part, rest, options, last)
+            return
+        check_same_device(*data, *others, *counts)
         size, unlike = sum(a.size for a in data), int(not _alike(data, others))
     else:
         found = np.empty(2, np.int64)
         cpu.run(kernels.survey, dtype, len(others), (data, others, found), 0)
         size, unlike = found.tolist()
+    if counts:
+        launch(kernels.advance, FLOAT32, len(counts), (counts,))
+    if "steps" not in kernel.parameters:
+        counts = ()
     if unlike or dtype.kind != "f":
-        _update_unlike(kernel, params, states, options, steps)
+        _update_unlike(kernel, params, states, options, counts)
         return
-    if steps:
-        columns.append(tuple([step._data for step in steps]))
+    if counts:
+        columns.append(counts)
     launch(kernel, dtype, size, (*columns, *map(_float, options)), 2 * size)
     for param in params:
         bump(param)
@@ -172,7 +178,7 @@ def _update_unlike(
     params: Tensors,
     states: Sequence[Tensors],
     options: tuple[float, ...],
-    steps: Tensors,
+    counts: tuple,
 ) -> None:
     """As `_update`, for parameters of several dtypes or with gaps in memory: one at a time."""
     rows = list(zip(params, *states, strict=True))
@@ -194,8 +200,8 @@ def _update_unlike(
         written = [tensor._data for tensor in (param, *state)]
         plain = [copy_array(array, dtype) for array in written]
         arrays = [(plain[0],), (grad,), *[(array,) for array in plain[1:]]]
-        if steps:
-            arrays.append((steps[k]._data,))
+        if counts:
+            arrays.append((counts[k],))
         arguments = (*arrays, *map(float, options))
         launch(kernel, dtype, grad.size, arguments, 2 * grad.size)
         for target, source in zip(written, plain, strict=True):

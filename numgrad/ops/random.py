@@ -1,4 +1,4 @@
-"""Tensors of random numbers, as PyTorch's CPU draws them."""
+"""Tensors of random numbers: on the CPU PyTorch's, on a GPU such as a counter gives."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
 from .._generator import GeneratorState, check_weights
 from ..autograd import tape
 from ..dtypes import INT64, as_numpy_dtype, dtype, get_default_dtype
+from ..dtypes import device as device_type
 from ..kernels import checks
 from ._core import (
     Tensor,
@@ -52,7 +55,7 @@ def _fill(tensor: Any, draw: Any, name: str) -> Any:
     if data.flags.c_contiguous:
         draw(data)
     else:
-        fresh = empty(data.shape, data.dtype)
+        fresh = empty(data.shape, data.dtype, data)
         draw(fresh)
         assign(data, fresh)
     tape.bump(tensor)
@@ -63,22 +66,32 @@ def _fill(tensor: Any, draw: Any, name: str) -> Any:
     return tensor
 
 
-def _made(data: np.ndarray, draw: Any, where: Any, requires_grad: bool, out: Any = None) -> Any:
-    """A tensor on new memory after `draw(data)`, moved and marked."""
-    draw(data)
+def _made(
+    data: Any, method: str, arguments: tuple, generator: Any, requires_grad: bool, out: Any = None
+) -> Any:
+    """A tensor on new memory, drawn by a method of the stream, marked."""
+    getattr(stream_of(generator, data), method)(data, *arguments)
     result = wrap(data)
     if out is not None:
         return write_out(out, result)
-    if where is not None and str(where) != "cpu":
-        result = result.to(where)
     return result.requires_grad_(True) if requires_grad else result
 
 
-def _new(size: tuple, kind: Any, name: str) -> np.ndarray:
+def _empty(shape: tuple, kind: np.dtype, where: Any, out: Any = None) -> Any:
+    """New memory on a device, by default on that of `out`."""
+    if where is None:
+        return empty(shape, kind, None if out is None else out._data)
+    target = device_type(where)
+    if target.type == "cpu":
+        return empty(shape, kind)
+    return devices.cuda.empty(shape, kind, index=devices.cuda.index_of(target))
+
+
+def _new(size: tuple, kind: Any, name: str, where: Any, out: Any = None) -> Any:
     if not size:
         raise TypeError(f'{name}() missing 1 required positional arguments: "size"')
     wanted = as_numpy_dtype(kind) if kind else get_default_dtype().numpy
-    return empty(as_size(size, name), wanted)
+    return _empty(as_size(size, name), wanted, where, out)
 
 
 def rand(
@@ -97,8 +110,8 @@ def rand(
     >>> numgrad.rand(3)
     tensor([0.4963, 0.7682, 0.0885])
     """
-    data = _new(size or ((),) if out is not None else size, dtype, "rand")
-    return _made(data, stream_of(generator).uniform, device, requires_grad, out)
+    data = _new(size or ((),) if out is not None else size, dtype, "rand", device, out)
+    return _made(data, "uniform", (), generator, requires_grad, out)
 
 
 def randn(
@@ -117,8 +130,8 @@ def randn(
     >>> numgrad.randn(3)
     tensor([ 1.5410, -0.2934, -2.1788])
     """
-    data = _new(size or ((),) if out is not None else size, dtype, "randn")
-    return _made(data, stream_of(generator).normal, device, requires_grad, out)
+    data = _new(size or ((),) if out is not None else size, dtype, "randn", device, out)
+    return _made(data, "normal", (), generator, requires_grad, out)
 
 
 def randint(
@@ -148,9 +161,9 @@ def randint(
         low, high = 0, low
     if hasattr(size, "__index__"):
         raise TypeError("randint(): argument 'size' must be tuple of ints, not int")
-    data = empty(as_size((size,), "randint"), as_numpy_dtype(dtype) if dtype else INT64)
-    stream, low, high = stream_of(generator), int(low), int(high)
-    return _made(data, lambda out: stream.integers(out, low, high), device, requires_grad, out)
+    kind = as_numpy_dtype(dtype) if dtype else INT64
+    data = _empty(as_size((size,), "randint"), kind, device, out)
+    return _made(data, "integers", (int(low), int(high)), generator, requires_grad, out)
 
 
 def randperm(
@@ -170,12 +183,13 @@ def randperm(
     >>> numgrad.randperm(4)
     tensor([0, 1, 3, 2])
     """
-    data = empty(as_size((n,), "randperm"), as_numpy_dtype(dtype) if dtype else INT64)
+    kind = as_numpy_dtype(dtype) if dtype else INT64
+    data = _empty(as_size((n,), "randperm"), kind, device, out)
     if data.dtype.kind in "iu" and n and n - 1 > np.iinfo(data.dtype).max:
         raise RuntimeError(
             f"value cannot be converted to type {data.dtype.name}_t without overflow"
         )
-    return _made(data, stream_of(generator).permutation, device, requires_grad, out)
+    return _made(data, "permutation", (), generator, requires_grad, out)
 
 
 def rand_like(input: Tensor, *, dtype: dtype | None = None, **options: Any) -> Tensor:
@@ -215,13 +229,13 @@ def _like(input: Any, dtype: Any, method: str, arguments: tuple, options: dict) 
     dense = data.transpose(order)
     if not dense.flags.c_contiguous:  # no order of the dimensions makes the memory dense
         order, dense = list(range(data.ndim)), data
-    fresh = empty(dense.shape, as_numpy_dtype(dtype) if dtype else data.dtype)
-    draw = getattr(stream_of(options.pop("generator", None)), method)
-    where, requires_grad = options.pop("device", None), options.pop("requires_grad", False)
+    kind, where = as_numpy_dtype(dtype) if dtype else data.dtype, options.pop("device", None)
+    fresh = _empty(dense.shape, kind, where, input)
+    generator, requires_grad = options.pop("generator", None), options.pop("requires_grad", False)
     for name in options:
         if name not in ("layout", "pin_memory", "memory_format"):
             raise TypeError(f"got an unexpected keyword argument '{name}'")
-    result = _made(fresh, lambda out: draw(out, *arguments), where, requires_grad)
+    result = _made(fresh, method, arguments, generator, requires_grad)
     if order != sorted(order):
         result._data = result._data.transpose(np.argsort(order))
     return result
@@ -245,10 +259,8 @@ def normal(
     tensor([13.0820,  9.4131])
     """
     if size is not None:
-        fresh = _new((size,), dtype, "normal")
-        stream = stream_of(generator)
-        draw = lambda out: stream.normal(out, mean, std)  # noqa: E731
-        return _made(fresh, draw, device, requires_grad, out)
+        fresh = _new((size,), dtype, "normal", device, out)
+        return _made(fresh, "normal", (mean, std), generator, requires_grad, out)
     shapes = [v._data.shape for v in (mean, std) if isinstance(v, Tensor)]
     if not shapes:
         raise TypeError("normal() missing required argument: 'size', a tuple of ints")
@@ -260,9 +272,9 @@ def normal(
         check(bad, 0, _raise_std)
     elif not std >= 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
-    kind = (mean if isinstance(mean, Tensor) else std)._data.dtype
-    data = empty(broadcast_shapes(*shapes), kind)
-    stream_of(generator).normal(data)
+    like = (mean if isinstance(mean, Tensor) else std)._data
+    data = empty(broadcast_shapes(*shapes), like.dtype, like)
+    stream_of(generator, data).normal(data)
     with tape.set_grad(False):
         result = add(mul(wrap(data), std), mean)
     return result if out is None else write_out(out, result)
@@ -281,8 +293,8 @@ def bernoulli(
     tensor([0., 1.])
     """
     data = check_tensor(input, "bernoulli", "input")._data
-    drawn = empty(data.shape, data.dtype)
-    _bernoulli(drawn, input if p is None else p, stream_of(generator))
+    drawn = empty(data.shape, data.dtype, data)
+    _bernoulli(drawn, input if p is None else p, stream_of(generator, drawn))
     result = wrap(drawn)
     if data.dtype.kind == "f" and needs_grad(input):
         record(result, "BernoulliBackward0", _zero_backward, (input,))
@@ -329,13 +341,13 @@ def multinomial(
         )
     weights = dense(weights)
     if replacement and num_samples > 1:
-        drawn = empty((*weights.shape[:-1], num_samples), INT64)
-        stream_of(generator).multinomial(drawn, weights)
+        drawn = empty((*weights.shape[:-1], num_samples), INT64, weights)
+        stream_of(generator, weights).multinomial(drawn, weights)
     else:
         # The order in which independent arrivals come in, at these rates.
         check_weights(weights)
-        arrivals = empty(weights.shape, weights.dtype)
-        stream_of(generator).exponential(arrivals)
+        arrivals = empty(weights.shape, weights.dtype, weights)
+        stream_of(generator, weights).exponential(arrivals)
         waiting = clamp_min(wrap(arrivals), float(np.finfo(arrivals.dtype).tiny))
         drawn = topk(div(wrap(weights), waiting), num_samples)[1]._data
     result = wrap(drawn)
@@ -352,7 +364,7 @@ def uniform_(
     tensor([-0.0075,  0.5364])
     """
     low, high = _bounds("uniform_", bounds, named, 0.0, 1.0)
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     if low > high:
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={low:g} > to={high:g}"
@@ -381,7 +393,7 @@ def normal_(
     >>> numgrad.empty(2).normal_(10, 2)
     tensor([13.0820,  9.4131])
     """
-    stream, strided = stream_of(generator), not self._data.flags.c_contiguous
+    stream, strided = stream_of(generator, self._data), not self._data.flags.c_contiguous
     return _fill(self, lambda out: stream.normal(out, mean, std, strided), "Normal")
 
 
@@ -394,7 +406,7 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
     >>> numgrad.empty(3).random_(10)
     tensor([4., 9., 3.])
     """
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     if not bounds and not named:
         return _fill(self, stream.integers_of_dtype, "Random")
     if len(bounds) == 1 and not named:
@@ -405,7 +417,7 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Fill with ones of probability p (a number, or a tensor of them), zeros otherwise."""
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     if isinstance(p, Tensor):
         each = np.broadcast_to(p._data, self._data.shape)
         each = dense(each.transpose(_memory_order(self._data)))
@@ -415,7 +427,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Fill with exponentially distributed numbers of rate `lambd`."""
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     return _fill(self, lambda out: stream.exponential(out, lambd), "Exponential")
 
 
@@ -423,7 +435,7 @@ def cauchy_(
     self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with numbers of the Cauchy distribution."""
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     return _fill(self, lambda out: stream.cauchy(out, median, sigma), "Cauchy")
 
 
@@ -431,13 +443,13 @@ def log_normal_(
     self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
 ) -> Tensor:
     """Fill with numbers whose logarithm is normal."""
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     return _fill(self, lambda out: stream.log_normal(out, mean, std), "LogNormal")
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Fill with how many trials of probability p it takes until the first success."""
-    stream = stream_of(generator)
+    stream = stream_of(generator, self._data)
     return _fill(self, lambda out: stream.geometric(out, p), "Geometric")
 
 
@@ -458,8 +470,8 @@ def dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
         )
     if p == 1:
         return mul(input, zeros((), dtype=input.dtype))
-    mask = empty(data.shape, data.dtype)
-    stream_of(None).bernoulli(mask, 1 - p, 1 / (1 - p))
+    mask = empty(data.shape, data.dtype, data)
+    stream_of(None, mask).bernoulli(mask, 1 - p, 1 / (1 - p))
     return mul(input, wrap(mask))
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..dtypes import as_numpy_dtype, get_default_dtype
 from ..kernels import softmax as kernels
-from ..kernels.reduction import row_chunk
 from ._core import (
     Tensor,
     cast,
@@ -26,7 +25,7 @@ from ._core import (
     wrap,
     write_out,
 )
-from ._reduce import axes_of, groups_of, is_empty, reduced_shape, unreduce, view3
+from ._reduce import axes_of, chunk_length, groups_of, is_empty, reduced_shape, unreduce, view3
 from .creation import fill_array
 from .elementwise import exp, mul, neg, sub
 from .reduction import sum
@@ -171,7 +170,7 @@ def _logsumexp(data: Any, axes: tuple, shape: tuple) -> Any:
     for position, (outer, n, inner) in enumerate(groups):
         last = position == len(groups) - 1
         while True:
-            chunk = row_chunk(outer, n) if inner == 1 else n
+            chunk = chunk_length(data, outer, n, 1) if inner == 1 else n
             parts = -(-n // chunk)
             done = parts == 1
             out = empty(shape if last and done else (outer, parts, inner), dtype, data)

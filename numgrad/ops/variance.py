@@ -14,7 +14,6 @@ import numpy as np
 from ..autograd.tape import record_many
 from ..dtypes import FLOAT64
 from ..kernels import variance as kernels
-from ..kernels.reduction import column_chunk, row_chunk
 from ._core import (
     Tensor,
     cast,
@@ -29,7 +28,7 @@ from ._core import (
     wrap,
     write_out,
 )
-from ._reduce import axes_of, groups_of, is_empty, reduced_shape, spread, unreduce
+from ._reduce import axes_of, chunk_length, groups_of, is_empty, reduced_shape, spread, unreduce
 from .creation import fill_array
 from .elementwise import add, div, eq, mul, sub, where
 from .reduction import mean
@@ -56,7 +55,7 @@ def moments3(
     """`moments` of a contiguous array seen as (outer, n, inner), along n."""
     dtype, last = data.dtype, float(root)
     rows = inner == 1
-    chunk = row_chunk(outer, n) if rows else column_chunk(outer, n, inner)
+    chunk = chunk_length(data, outer, n, inner)
     parts = -(-n // chunk)
     whole = shape if parts == 1 else (outer, parts, inner)
     centre, out = empty(whole, FLOAT64, data), empty(whole, dtype, data)

@@ -66,7 +66,7 @@ class Adagrad(FusedOptimizer):
 
     def _start(self, param: Tensor, group: Group) -> None:
         state = self.state[param]
-        state["step"] = ops.zeros((), dtype=float32)
+        state["step"] = ops.zeros((), dtype=float32, device=param.device)
         state["sum"] = ops.full_like(param, float(group["initial_accumulator_value"]))
 
     def _update(self, group: Group, params: list[Tensor]) -> None:

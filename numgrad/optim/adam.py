@@ -79,7 +79,7 @@ class Adam(FusedOptimizer):
         states = [self.state[param] for param in params]
         for param, state in zip(params, states, strict=True):
             if not state:
-                state["step"] = ops.zeros((), dtype=float32)
+                state["step"] = ops.zeros((), dtype=float32, device=param.device)
                 state["exp_avg"] = ops.zeros_like(param)
                 state["exp_avg_sq"] = ops.zeros_like(param)
                 if amsgrad:

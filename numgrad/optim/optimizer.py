@@ -371,14 +371,14 @@ def _type_name(value: Any) -> str:
 
 
 def _state_for(param: Tensor, value: Any, name: Any = None) -> Any:
-    """A copy of a parameter's loaded state, its tensors in the parameter's dtype."""
+    """A copy of a parameter's loaded state, its tensors in the parameter's dtype and place."""
     if isinstance(value, Tensor):
         if name == "step":
-            return value.detach().clone().to(float32)
+            return value.detach().to(param.device, float32, copy=True)
         dtype = param.dtype if param.is_floating_point() else value.dtype
-        return value.detach().to(dtype, copy=True)
+        return value.detach().to(param.device, dtype, copy=True)
     if name == "step" and isinstance(value, (int, float)):
-        return ops.tensor(float(value), dtype=float32)
+        return ops.tensor(float(value), dtype=float32, device=param.device)
     if isinstance(value, dict):
         return {key: _state_for(param, item, key) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):

@@ -66,7 +66,7 @@ class RMSprop(FusedOptimizer):
         states = [self.state[param] for param in params]
         for param, state in zip(params, states, strict=True):
             if not state:
-                state["step"] = ops.zeros((), dtype=float32)
+                state["step"] = ops.zeros((), dtype=float32, device=param.device)
                 state["square_avg"] = ops.zeros_like(param)
                 if momentum > 0:
                     state["momentum_buffer"] = ops.zeros_like(param)

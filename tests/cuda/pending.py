@@ -1,15 +1,8 @@
 """The kernels that have no CUDA form yet, by file."""
 
 FILES = {
-    "checks": """
-        check_between check_not_negative check_not_zero check_weights
-    """,
     "cross_entropy": """
         add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
-    """,
-    "extremum": """
-        gather_selected max_columns max_parts max_rows min_columns
-        min_parts min_rows scatter_selected
     """,
     "indexing": """
         add_along add_rows check_index combine_indices gather_along
@@ -23,35 +16,20 @@ FILES = {
         batch_norm_apply batch_norm_backward batch_norm_stats batch_norm_sums layer_norm_backward
         layer_norm_forward
     """,
-    "optimizer": """
-        adagrad adam adam_amsgrad advance rmsprop
-        rmsprop_centered rmsprop_centered_momentum rmsprop_momentum sgd sgd_momentum
-        survey
-    """,
-    "random": """
-        bernoulli bernoulli_float32 bernoulli_float64 cauchy exponential
-        geometric integers log_normal multinomial normal_float32
-        normal_float64 normal_one_by_one permutation seed uniform_float32
-        uniform_float64 wide_integers
-    """,
-    "reduction": """
-        all_columns all_rows amax_columns amax_rows amin_columns
-        amin_rows any_columns any_rows count_nonzero_columns count_nonzero_rows
-        nansum_columns nansum_rows norm1_columns norm1_rows norm2_columns
-        norm2_rows norm_max_columns norm_max_rows norm_min_columns norm_min_rows
-        prod_columns prod_integers_columns prod_integers_rows prod_rows sum_columns
-        sum_integers_columns sum_integers_rows sum_rows
-    """,
-    "scan": """
-        cummax cummin cumprod cumprod_integers cumsum
-        cumsum_integers linear_scan logcumsumexp scatter_added
-    """,
     "sorting": """
         coordinates count_in_bins count_true count_values leading order
         search sum_weights true_positions
     """,
-    "variance": """
-        variance_columns variance_parts variance_rows
-    """,
+}
+#: Kernels that run on the host alone, wherever the tensors are.
+HOST = {
+    "survey",  # reads the headers of NumPy's arrays
+    # The Mersenne Twister is one sequence; on a GPU `kernels/philox.py` draws.
+    *"""
+    bernoulli bernoulli_float32 bernoulli_float64 cauchy exponential
+    geometric integers log_normal multinomial normal_float32
+    normal_float64 normal_one_by_one permutation seed uniform_float32
+    uniform_float64 wide_integers
+    """.split(),
 }
 PENDING = {name for names in FILES.values() for name in names.split()}

@@ -17,7 +17,7 @@ import pytest
 
 import numgrad as ng
 from numgrad import kernels
-from numgrad.kernels import indexing
+from numgrad.kernels import indexing, philox
 from numgrad.kernels._contract import Kernel, flat, kernel, updates, writes
 from numgrad.nn import functional as F
 
@@ -235,6 +235,41 @@ def run_what_no_operation_launches(launch):
     x, rows = np.arange(6.0).reshape(3, 2), np.array([2, 0])
     sizes = (3.0, 2.0, 2.0, 1.0, -1.0)  # n, m, inner, step, skip
     launch(indexing.multiply_rows, x.dtype, 1, (x[:2].copy(), rows, x, *sizes), 4)
+    draw_by_counting(launch)
+
+
+#: What each distribution's kernel is launched with, and the dtypes of its numbers.
+FLOATS, ANY = (np.float32, np.float64), (np.float32, np.float64, np.int64, np.uint8)
+COUNTED = [
+    (philox.philox_uniform, FLOATS, (-1.0, 3.0)),
+    (philox.philox_normal, FLOATS, (1.0, 2.0)),
+    (philox.philox_log_normal, FLOATS, (0.5, 0.25)),
+    (philox.philox_bernoulli, ANY, (0.3, 2.0)),
+    (philox.philox_exponential, FLOATS, (2.0, 0.0)),
+    (philox.philox_cauchy, FLOATS, (1.0, 2.0)),
+    (philox.philox_geometric, ANY, (math.log(0.7), 0.0)),
+    (philox.philox_integers, ANY, (0.0, 100.0, 0.0, 7.0)),
+    (philox.philox_wide_integers, (np.int64,), (7.0, 1.0, 2.0**32 - 1, 0.0)),
+    (philox.philox_wide_integers, (np.int64,), (0.0, 0.0, 0.0, 0.0)),
+]
+
+
+def draw_by_counting(launch):
+    """The kernels that draw for tensors on a GPU."""
+    state = np.array([-3, (1 << 40) + 4, 0])
+    for drawing, dtypes, options in COUNTED:
+        for dtype in dtypes:
+            for n in (1, 32, 259):
+                launch(drawing, np.dtype(dtype), 1, (state, np.ones(n, dtype), *options), n)
+    probabilities = np.linspace(0, 1, 259)
+    for name, dtype in (("float32", np.float32), ("float64", np.float64)):
+        drawing = getattr(philox, f"philox_bernoulli_{name}")
+        arguments = (state, np.ones(259, bool), probabilities.astype(dtype))
+        launch(drawing, np.dtype(bool), 1, arguments, 259)
+        weights = probabilities.reshape(7, 37).astype(dtype)
+        drawn = np.empty((7, 90), np.int64)
+        arguments = (state, drawn, weights, np.empty_like(weights))
+        launch(philox.philox_multinomial, weights.dtype, 1, arguments, 630)
 
 
 def test_every_kernel_does_what_its_specs_say():

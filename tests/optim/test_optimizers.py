@@ -215,7 +215,7 @@ def test_steps_leave_memory_flat():
     p.grad = numgrad.ones(3)
     optimizer = optim.Adam([p])
     tracemalloc.start()
-    for _ in range(2500):  # until Python's store of free tuples is full
+    for _ in range(5000):  # until Python's store of free tuples is full
         optimizer.step()
     before = tracemalloc.get_traced_memory()[0]
     for _ in range(1000):

@@ -30,6 +30,20 @@ load4, store4 = VECTOR[4]
 
 
 @Intrinsic
+def aligned(pointer, width):
+    """Whether a pointer is aligned for loads of `width` elements, a power of two."""
+    return pointer.start % width == 0  # the memory behind it begins at a multiple of 512
+
+
+@Intrinsic
+def atomic_add(pointer, index, value):
+    """pointer[index] += value of an integer, in one step for all threads; what it held before."""
+    before = pointer[index]
+    pointer[index] = before + value
+    return before
+
+
+@Intrinsic
 def divide32(a, b):
     """a // b of numbers from 0 to 2³² - 1; in 64 bits it takes several times as long."""
     return a // b
@@ -81,3 +95,30 @@ def greater(a, b):
 
 block_sum = block_reduction(add)
 block_max = block_reduction(greater)
+
+
+def block_scan(kind=T):
+    """A device function that gives each thread the sum of the values, of the type `kind`, of all
+    threads up to and with itself, and the sum of all."""
+
+    @device
+    def scan(value):
+        partial = cuda.shared.array(32, kind)
+        lane, warp = cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
+        for offset in (1, 2, 4, 8, 16):
+            other = cuda.shfl_up_sync(FULL, value, offset)
+            if lane >= offset:
+                value += other
+        if lane == 31:
+            partial[warp] = value
+        cuda.syncthreads()
+        total = kind(0)
+        before = kind(0)
+        for k in range(cuda.blockDim.x // 32):
+            if k == warp:
+                before = total
+            total += partial[k]
+        cuda.syncthreads()
+        return value + before, total
+
+    return scan

@@ -64,6 +64,31 @@ load8, store8 = _vector(8)
 load16, store16 = _vector(16)
 
 
+@intrinsic
+def aligned(typingctx, pointer, width):
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
+        mask = builder.sub(builder.mul(args[1], ir.Constant(word, size)), ir.Constant(word, 1))
+        rest = builder.and_(builder.ptrtoint(args[0], word), mask)
+        return builder.icmp_unsigned("==", rest, ir.Constant(word, 0))
+
+    return types.boolean(pointer, types.int64), codegen
+
+
+@intrinsic
+def atomic_add(typingctx, pointer, index, value):
+    element = pointer.dtype
+    if not isinstance(element, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        amount = context.cast(builder, args[2], value, element)
+        return builder.atomic_rmw("add", builder.gep(args[0], [args[1]]), amount, "monotonic")
+
+    return element(pointer, index, value), codegen
+
+
 def _unsigned32(name):
     @intrinsic
     def operation(typingctx, a, b):
@@ -78,3 +103,51 @@ def _unsigned32(name):
 
 
 divide32, remainder32 = _unsigned32("udiv"), _unsigned32("urem")
+
+
+# ------------------------------------------------------------------------ `rows.py`
+
+
+@intrinsic
+def ahead(typingctx, pointer, index):
+    if not isinstance(index, types.Integer):
+        return None
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, index), codegen
+
+
+@intrinsic
+def unaligned(typingctx, pointer):
+    def codegen(context, builder, signature, args):
+        word = ir.IntType(64)
+        size = context.get_abi_sizeof(context.get_data_type(pointer.dtype))
+        rest = builder.neg(builder.ptrtoint(args[0], word))
+        rest = builder.and_(rest, ir.Constant(word, 15))
+        return builder.lshr(rest, ir.Constant(word, size.bit_length() - 1))
+
+    return types.int64(pointer), codegen
+
+
+@intrinsic
+def width(typingctx, pointer):
+    def codegen(context, builder, signature, args):
+        return ir.Constant(ir.IntType(64), _width(pointer))
+
+    return types.int64(pointer), codegen
+
+
+def _width(pointer):
+    return 128 // pointer.dtype.bitwidth
+
+
+@intrinsic
+def load_wide(typingctx, pointer, group):
+    return _vector(_width(pointer))[0]._defn(typingctx, pointer, group)
+
+
+@intrinsic
+def store_wide(typingctx, pointer, group, values):
+    return _vector(_width(pointer))[1]._defn(typingctx, pointer, group, values)

@@ -37,6 +37,8 @@ FUNCTIONS: dict[str, Function] = {
     "tanh": _named("tanh", np.tanh),
     "sin": _named("sin", np.sin),
     "cos": _named("cos", np.cos),
+    "sinpi": _named("sinpi", lambda x: type(x)(np.sin(np.pi * np.float64(x)))),
+    "cospi": _named("cospi", lambda x: type(x)(np.cos(np.pi * np.float64(x)))),
     "tan": _named("tan", np.tan),
     "asin": _named("asin", np.arcsin),
     "acos": _named("acos", np.arccos),

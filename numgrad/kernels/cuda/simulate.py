@@ -8,13 +8,14 @@ access is checked against the memory it belongs to, and so is that all threads r
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numba import types
-from numba.np.numpy_support import from_dtype
+from numba.np.numpy_support import as_dtype, from_dtype
 
 from . import Build, Intrinsic, Target
 from .maths import Function
@@ -93,11 +94,30 @@ def _run_block(body: Callable, block: Any, points: list) -> None:
         alive = waiting if turn % 2 == 0 else waiting[::-1]
 
 
+class _Shared:
+    """The block's arrays: one for each line that asks for one, and each dtype (Numba's simulator
+    takes the same line for the same array)."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple, np.ndarray] = {}
+
+    def array(self, shape: Any, dtype: Any) -> np.ndarray:
+        kind = as_dtype(dtype) if isinstance(dtype, types.Type) else np.dtype(dtype)
+        caller = sys._getframe(1)
+        key = (caller.f_code, caller.f_lineno, kind)
+        found = self._arrays.get(key)
+        if found is None:
+            found = self._arrays[key] = np.empty(shape, kind)
+            found.view(np.uint8)[...] = 0xFF
+        return found
+
+
 class _Cuda:
     """numba.cuda inside a simulated kernel: Numba's module, and the warp shuffles."""
 
     def begin(self, module: Any, threads: int) -> None:
         self._module = module
+        self.shared = _Shared()
         self._exchange: list = [None] * threads
 
     def __getattr__(self, name: str) -> Any:
