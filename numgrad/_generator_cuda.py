@@ -62,7 +62,7 @@ class PhiloxState(GeneratorState):
         """The state array on the device, up to date: call it, with `lock` held, before drawing."""
         driver = cuda.driver()
         if driver is not self._driver:
-            self.state = cuda.empty(philox.STATE_WORDS, _INT64, index=self.index)
+            self.state = cuda.empty(philox.STATE_WORDS, _INT64, cuda.beside(self.index))
             self._driver, self._is_seeded = driver, False
         if not self._is_seeded:
             words = np.array([_signed(self._seed), _signed(self._offset), 0], _INT64)

@@ -284,8 +284,9 @@ class CudaProgram(Program):
         return 0
 
     def _launch_and_wait(self, plan: tuple) -> None:
-        if plan[2]:
-            cuda.start(*plan, self.index)
+        twin, build, items, own_block, values = plan
+        if items:
+            cuda.start(twin, build, items, own_block, values, self.index)
         cuda.stream(self.index).sync()
 
     def _begin(self, address: int, arrays: Sequence) -> int:

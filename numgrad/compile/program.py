@@ -88,7 +88,7 @@ class Program:
         self.header = header
         self.address = header.ctypes.data
         self.run: Any = runner.run
-        self.run_whole: Any = runner.run
+        self.run_whole = runner.run
 
     # ------------------------------------------------------------------ memory
 

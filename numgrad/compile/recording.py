@@ -718,10 +718,10 @@ class Results:
         for value in self.values:
             if value.storage is storage and value.is_dense():
                 if value.size * value.dtype.itemsize == storage.nbytes:
-                    make: Callable = np.empty if storage.nbytes < cpu.LARGE else cpu.empty
-                    if place is not None:
-                        return functools.partial(empty_at, value.shape, value.dtype, place)
-                    return functools.partial(make, value.shape, value.dtype)
+                    if place is None:
+                        make = np.empty if storage.nbytes < cpu.LARGE else cpu.empty
+                        return functools.partial(make, value.shape, value.dtype)
+                    return functools.partial(empty_at, value.shape, value.dtype, place)
         return functools.partial(empty_at, storage.nbytes, np.dtype(np.uint8), place)
 
 

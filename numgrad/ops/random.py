@@ -84,7 +84,7 @@ def _empty(shape: tuple, kind: np.dtype, where: Any, out: Any = None) -> Any:
     target = device_type(where)
     if target.type == "cpu":
         return empty(shape, kind)
-    return devices.cuda.empty(shape, kind, index=devices.cuda.index_of(target))
+    return devices.empty_at(shape, kind, devices.cuda.index_of(target))
 
 
 def _new(size: tuple, kind: Any, name: str, where: Any, out: Any = None) -> Any:
