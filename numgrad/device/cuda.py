@@ -283,6 +283,11 @@ def _amount(size: int) -> str:
 _pools: dict[int, Pool] = {}
 
 
+def in_use() -> list[int]:
+    """The numbers of the devices that memory has been taken on."""
+    return sorted(_pools)
+
+
 def pool(index: int) -> Pool:
     found = _pools.get(index)
     if found is None:
