@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .ceilings import Ceilings as Ceilings
     from .changes import compare as compare
+    from .machine_code import explain as explain
     from .report import Report as Report
     from .report import load as load
     from .runs import run as run
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 #: What is imported when it is first asked for, by module.
 _WHERE = {
     "Ceilings": "ceilings",
+    "explain": "machine_code",
     "Report": "report",
     "compare": "changes",
     "kernel": "user",
@@ -29,7 +31,7 @@ _WHERE = {
     "main": "suites",
     "run": "runs",
 }
-__all__ = ["Ceilings", "Report", "compare", "kernel", "load", "main", "run"]
+__all__ = ["Ceilings", "Report", "compare", "explain", "kernel", "load", "main", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", nargs=2, metavar=("BEFORE.json", "AFTER.json"), help="what changed, beyond the noise"
     )  # fmt: skip
+    parser.add_argument("--explain", metavar="KERNEL", help="what the compiler made of a kernel")
     parser.add_argument("--case", metavar="TEXT", default="", help="of a suite: cases named so")
     parser.add_argument("--json", metavar="FILE", help="of a suite: also write the figures there")
 
@@ -75,6 +76,12 @@ def _kernels(chosen: argparse.Namespace) -> int:
         from .changes import compare
 
         print(compare(*chosen.compare))
+        return 0
+    if chosen.explain:
+        from .machine_code import explain
+
+        for dtype in chosen.dtypes.split(","):
+            print(explain(chosen.explain, dtype))
         return 0
     from ..kernels._launch import set_num_threads
     from . import runs

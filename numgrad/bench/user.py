@@ -6,10 +6,10 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
+from numba import njit, typeof
 from numba.core.dispatcher import Dispatcher
 
 from ..kernels._contract import FASTMATH, Kernel, Spec
@@ -19,6 +19,9 @@ from . import calls, measure, runs
 from .cost import declared
 from .memory import all_apart
 from .report import FOLDER, Report
+
+if TYPE_CHECKING:
+    from .machine_code import Explanation
 
 SIZES = (1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22)
 
@@ -40,6 +43,7 @@ class Benched:
         self.kernel = kernel
         self.arguments = arguments or self._arrays
         self.beside = beside
+        self._counted: dict[tuple, float] = {}
         functools.update_wrapper(self, function)
         self.name = function.__name__
         #: The parameters that a call fills.
@@ -88,6 +92,9 @@ class Benched:
         effects = observed(self.kernel, values)
         values = all_apart(values)
         listed = dict(zip(self.parameters, values, strict=True))
+        own = declared(self.__doc__ or "", listed, effects)
+        if own.operations is None:
+            own = own._replace(operations=self._operations(values))
         parallel = self.kernel.targetoptions.get("parallel", False)
         written = [v for v, effect in zip(values, effects, strict=True) if effect != "reads"]
         first = next(v for v in values if isinstance(v, np.ndarray))
@@ -96,11 +103,25 @@ class Benched:
             run=functools.partial(self.kernel, *values),
             dtype=first.dtype,
             arguments=listed,
-            cost=declared(self.__doc__ or "", listed, effects),
+            cost=own,
             threads=get_num_threads() if parallel else 1,
             peers=self.beside,
             written=written,
         )
+
+    def explain(self, dtype: Any = "float32") -> Explanation:
+        """What the compiler made of the kernel."""
+        from .machine_code import explain
+
+        return explain(self, dtype)
+
+    def _operations(self, values: Sequence[Any]) -> float:
+        from .machine_code import counted_operations
+
+        key = tuple(typeof(value) for value in values)
+        if key not in self._counted:
+            self._counted[key] = counted_operations(self.kernel, values)
+        return self._counted[key] * max(a.size for v in values for a in calls.arrays_in(v))
 
     def _arrays(self, n: int, dtype: np.dtype) -> list:
         draw = calls.Draw(n, dtype)
@@ -158,8 +179,8 @@ def kernel(
     The function writes into arrays that it is given. A plain one is compiled by Numba, one that
     Numba has compiled stays as it is; `def f(begin, end, x: flat, …)` follows the library's
     contract and runs on all threads. Its docstring says what an element costs ("two operations an
-    element"), as those of the library's kernels do; which arrays are read and which are written is
-    seen by itself. `beside` has what does the same in other libraries, by name: an expression of the
+    element"), as those of the library's kernels do; where a plain function says nothing, the
+    operations are counted in its machine code. Which arrays it reads and writes is seen by itself. `beside` has what does the same in other libraries, by name: an expression of the
     parameters, or a function of them.
 
     >>> from numgrad import bench

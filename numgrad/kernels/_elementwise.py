@@ -302,19 +302,23 @@ class Elementwise:
         ]
         return "\n".join(lines) + "\n"
 
+    def trampoline(self, dtype: np.dtype) -> Callable:
+        """The loop for T = `dtype`, as a function for Numba to compile."""
+        _register_symbols()
+        scope = dict(self.scope)
+        for position, fixed in enumerate(self.dtypes):
+            kind = fixed if fixed is not None else dtype
+            scope[f"dtype{position}"] = getattr(numba, _numba_name(kind))
+        exec(compile(self.source, f"<numgrad kernel {self.name}>", "exec"), scope)
+        return scope["trampoline"]
+
     def compile(self, dtype: Any) -> int:
         """Compile for T = `dtype` (or load from the disk cache); the address of the machine code."""
         dtype = np.dtype(dtype)
         with _compile_lock:
             if dtype in self.addresses:
                 return self.addresses[dtype]
-            _register_symbols()
-            scope = dict(self.scope)
-            for position, fixed in enumerate(self.dtypes):
-                kind = fixed if fixed is not None else dtype
-                scope[f"dtype{position}"] = getattr(numba, _numba_name(kind))
-            exec(compile(self.source, f"<numgrad kernel {self.name}>", "exec"), scope)
-            trampoline = scope["trampoline"]
+            trampoline = self.trampoline(dtype)
             key = _cache.key(
                 _cache.fingerprint(trampoline), (dtype.str, [str(d) for d in self.dtypes])
             )

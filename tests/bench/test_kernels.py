@@ -198,7 +198,7 @@ def test_what_is_updated_is_seen():
 
     subject = accumulate.subject(16, "float64")
     # Of the 16 elements of `count` one is written, and the others keep what they held.
-    assert subject.cost == Cost(128, 0, 512, None)
+    assert subject.cost == Cost(128, 0, 512, 16)
 
 
 def test_functions_of_the_contract_and_kernels():

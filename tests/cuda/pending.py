@@ -1,9 +1,6 @@
 """The kernels that have no CUDA form yet, by file."""
 
 FILES = {
-    "cross_entropy": """
-        add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
-    """,
     "indexing": """
         add_along add_rows check_index combine_indices gather_along
         join largest_along limit_rows multiply_along multiply_rows
