@@ -1201,7 +1201,9 @@ class Tensor(Variable):
 
 def _rebuild(cls: Any, data: np.ndarray, requires_grad: bool, attributes: dict) -> Any:
     """Make a pickled tensor again."""
-    tensor = tape.wrap(data)
+    own = np.empty(data.shape, FROM_NUMPY[data.dtype].numpy)  # an unpickled dtype is another object
+    np.copyto(own, data)
+    tensor = tape.wrap(own)
     if cls is not Tensor:
         blank = object.__new__(cls)
         for name in Variable.__slots__[:-2]:

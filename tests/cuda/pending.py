@@ -1,9 +1,6 @@
 """The kernels that have no CUDA form yet, by file."""
 
 FILES = {
-    "cross_entropy": """
-        add_parts cross_entropy_backward cross_entropy_forward nll_loss_backward nll_loss_forward
-    """,
     "matmul": """
         matmul_packed matmul_small matmul_thin
     """,
