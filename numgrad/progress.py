@@ -33,7 +33,7 @@ class CompileProgress:
         self.count = 0
         self.shown = 0
         self.say: Callable[[str], None] | None = None  # another place for the text
-        self.cell = Cell()
+        self.cell = _Cell()
 
     def __call__(self, name: str | None, dtypes: str | None) -> None:
         if name is not None:
@@ -42,7 +42,7 @@ class CompileProgress:
             text = f"compiling kernel {self.count}, {name}({dtypes})"
             if self.say is not None:
                 self.say(text)
-            elif (shell := notebook()) is not None:
+            elif (shell := _notebook()) is not None:
                 self.cell.start(shell, text)
             elif self.spent > PATIENCE and _interactive():
                 text = f"numgrad: {text}, once: it is kept on disk …"
@@ -61,7 +61,7 @@ class CompileProgress:
             self.shown = 0
 
 
-class Cell:
+class _Cell:
     """The line in the output of a notebook's cell."""
 
     def __init__(self) -> None:
@@ -92,7 +92,7 @@ class Cell:
         self.handle.update({"text/plain": text, "text/html": grey}, raw=True)
 
 
-def notebook() -> Any:
+def _notebook() -> Any:
     """The shell of the notebook that this runs in, None elsewhere and in other threads."""
     if "ipykernel" not in sys.modules or threading.current_thread() is not threading.main_thread():
         return None

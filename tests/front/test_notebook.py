@@ -161,7 +161,7 @@ def test_a_cell_says_what_it_compiles(monkeypatch):
 
     monkeypatch.setattr(IPython.display, "display", display)
     notebook = SimpleNamespace(execution_count=1)
-    monkeypatch.setattr(progress, "notebook", lambda: notebook)
+    monkeypatch.setattr(progress, "_notebook", lambda: notebook)
     moments = iter([0.0, 0.5, 0.5, 1.0, 3.0, 3.0, 4.0, 5.5, 5.5])
     monkeypatch.setattr(progress.time, "perf_counter", lambda: next(moments))
     shown = progress.CompileProgress()
