@@ -425,6 +425,7 @@ else:
         "profiler": ("profiler", None),
         "viz": ("viz", None),
         "summary": ("_summary", "summary"),
+        "load_ipython_extension": ("_magics", "load"),
     }
 
     def __getattr__(name):
@@ -433,11 +434,8 @@ else:
         import importlib
 
         module, attribute = _LATE[name]
-        value = importlib.import_module(f"numgrad.{module}")
-        if attribute is not None:
-            value = getattr(value, attribute)
-        globals()[name] = value
-        return value
+        found = importlib.import_module(f"numgrad.{module}")
+        return found if attribute is None else getattr(found, attribute)
 
     def __dir__():
         return sorted({*globals(), *_LATE})

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from .device import cpu
+from .device import cpu, cuda
 from .ops import _core
 
 _ROOT = str(pathlib.Path(__file__).parent) + "/"
@@ -43,16 +43,21 @@ class Replaced:
         """Put everything back, the last change first."""
         while self._undo:
             self._undo.pop()()
+        if cpu.recorder is None:
+            cuda.launch = cuda.run  # a recording that has ended meanwhile took the one it found
 
 
-def launches(launch: Callable) -> list[tuple[Any, str, Callable]]:
-    """What to replace so that `launch` gets every launch on the CPU.
+def launches(
+    on_cpu: Callable[[Callable], Callable], on_gpu: Callable[[Callable], Callable]
+) -> list[tuple[Any, str, Callable]]:
+    """What to replace so that every launch goes through `on_cpu(run)` or `on_gpu(run)`.
 
-    While `compile` records, its recorder stays in its place: it launches through `cpu.run`.
+    While `compile` records, its recorder stays in its place: it launches through `run`.
     """
-    places = [(cpu, "run", launch)]
+    first, second = on_cpu(cpu.run), on_gpu(cuda.run)
+    places = [(cpu, "run", first), (cuda, "run", second)]
     if cpu.recorder is None:
-        places += [(cpu, "launch", launch), (_core, "_launch", launch)]
+        places += [(cpu, "launch", first), (_core, "_launch", first), (cuda, "launch", second)]
     return places
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from ._seam import Replaced, launches
 from .autograd import no_grad
 from .autograd.tape import Variable
-from .device import cpu
 from .device import cuda as cuda_device
 from .nn import Module
 from .nn._hooks import HookedCall
@@ -149,9 +148,8 @@ class _Watch:
         self._replaced = Replaced()
         change = self._replaced.change
         if self._runs == 1:
-            for holder, name, function in launches(self._counted(cpu.run)):
+            for holder, name, function in launches(self._counted, self._counted):
                 change(holder, name, function)
-            change(cuda_device, "launch", self._counted(cuda_device.launch))
         change(HookedCall, "__call__", self._timed(HookedCall.__call__))
 
     def __exit__(self, *_: object) -> None:

@@ -627,6 +627,12 @@ class Tensor(Variable):
             requires_grad=self._requires_grad,
         )
 
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows of images and long arrays; None: the text, as for everything else."""
+        from ._display import tensor_html
+
+        return tensor_html(self)
+
     def __format__(self, spec: str) -> str:
         if self._data.ndim == 0:
             return self.item().__format__(spec)
@@ -1195,7 +1201,9 @@ class Tensor(Variable):
 
 def _rebuild(cls: Any, data: np.ndarray, requires_grad: bool, attributes: dict) -> Any:
     """Make a pickled tensor again."""
-    tensor = tape.wrap(data)
+    own = np.empty(data.shape, FROM_NUMPY[data.dtype].numpy)  # an unpickled dtype is another object
+    np.copyto(own, data)
+    tensor = tape.wrap(own)
     if cls is not Tensor:
         blank = object.__new__(cls)
         for name in Variable.__slots__[:-2]:
@@ -1206,7 +1214,7 @@ def _rebuild(cls: Any, data: np.ndarray, requires_grad: bool, attributes: dict) 
     return tensor
 
 
-_UFUNCS = {
+_UFUNCS: dict[str, Callable[..., Any]] = {
     "add": ops.add,
     "subtract": lambda a, b: ops.rsub(b, a) if not isinstance(a, Tensor) else ops.sub(a, b),
     "multiply": ops.mul,

@@ -43,3 +43,13 @@ with torch.no_grad():
     for parameter in model.parameters():
         assert_type(parameter, torch.nn.Parameter)
         assert_type(parameter * 2, torch.Tensor)
+
+# What operations are called with: a wrong name or too many arguments are errors.
+numgrad.exp(x, out=x)
+numgrad.mul(2, x)
+x.exp(out=x)
+x.mul(2)
+numgrad.exp(x, x)  # type: ignore[call-arg]
+x.mul(2, 3)  # type: ignore[call-arg, arg-type]
+assert_type(torch.summary(model, x).parameters, int)
+torch.viz.graph(model, x).save("graph.svg")

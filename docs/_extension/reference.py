@@ -93,7 +93,8 @@ def public(namespace: Any, name: str) -> dict[str, Any]:
     listed = getattr(namespace, "__all__", None)
     collected = hasattr(namespace, "__path__") or name in FACES
     found = {}
-    for key, value in sorted(vars(namespace).items()):
+    for key in sorted(dir(namespace)):
+        value = getattr(namespace, key)
         home = getattr(value, "__module__", None) or ""
         if listed is not None:
             own = key in listed
@@ -218,8 +219,14 @@ def namespace_pages(folder: pathlib.Path) -> list[str]:
 
 
 def _source(function: Any) -> str:
-    """A function's source without its docstring, which stands above it on the page."""
-    source = textwrap.dedent(inspect.getsource(function)).rstrip()
+    """A function's source without its docstring, which stands above it on the page.
+
+    Empty for one that was made while the program runs.
+    """
+    try:
+        source = textwrap.dedent(inspect.getsource(function)).rstrip()
+    except OSError:
+        return ""
     definition = ast.parse(source).body[0]
     assert isinstance(definition, ast.FunctionDef)
     first = definition.body[0]
@@ -233,8 +240,9 @@ def _entry(signature: str, docstring: str | None, sources: list[Any]) -> list[st
     """A kernel: its signature, what it says of itself, the functions it is made of."""
     prose = to_rst(inspect.cleandoc(docstring or "").splitlines())
     lines = [f".. py:function:: {signature}", "", *[f"   {line}".rstrip() for line in prose]]
-    if sources:
-        code = "\n\n\n".join(dict.fromkeys(_source(function) for function in sources))
+    found = dict.fromkeys(_source(function) for function in sources)
+    code = "\n\n\n".join(source for source in found if source)
+    if code:
         lines += ["", ".. code-block:: python", ""]
         lines += [f"   {line}".rstrip() for line in code.splitlines()]
     return [*lines, ""]

@@ -188,6 +188,10 @@ class Endpoint:
             if client.rank not in self.ranks or client.rank in self.mpi:
                 raise ValueError(message)
             self.mpi[client.rank] = client
+            if len(self.mpi) == self.size and self.listener is not None:  # nobody else is to come
+                self.selector.unregister(self.listener)
+                self.listener.close()
+                self.listener = None
             client.send(
                 f"cmd=initack\ncmd=set size={self.size}\ncmd=set rank={client.rank}\n"
                 "cmd=set debug=0\n"
@@ -227,10 +231,6 @@ class Endpoint:
             self.waiting.clear()
             for client in self.mpi.values():
                 client.send("cmd=barrier_out rc=0 msg=success\n")
-            if self.listener is not None:  # nobody else is to come
-                self.selector.unregister(self.listener)
-                self.listener.close()
-                self.listener = None
 
 
 def shared_memory(name: str) -> str:

@@ -16,7 +16,7 @@ QUICK = 64
 #: have the time that their bytes take on top, because data only moves when MPI is asked.
 BUSY, BUSY_PER_BYTE, PAUSE = 0.05, 4e-9, 5e-5
 #: Seconds in which what a rank that is gone had sent before may still arrive.
-GRACE = 1.0
+GRACE = 0.5
 
 _yield = getattr(os, "sched_yield", lambda: None)
 

@@ -314,6 +314,7 @@ def start_endpoint(size: int, address: tuple[str, int]) -> None:
         pass_fds=[listener.fileno()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,  # who reads this process's errors to the end must not wait for it
         start_new_session=True,
         env=without_managers(os.environ),
     )

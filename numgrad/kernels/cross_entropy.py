@@ -17,7 +17,10 @@ from ._contract import flat, kernel, scalar, updates, writes
 from ._native import get, pointer_at, put
 from ._scalar import like
 from .blocks import data
-from .maths import exp
+from .cuda import T, cuda, device
+from .cuda.blocks import greater
+from .cuda.rows import ahead, joining, mapping, place, reading, split
+from .maths import exp, log
 from .reduction import INDEX, INLINED
 from .softmax import largest, sum_of_exp
 
@@ -30,9 +33,19 @@ PART = 3
 BLOCK = 1 << 13
 
 
-def rows_in_block(rows: int, classes: int) -> int:
+#: Blocks that fill a GPU.
+BLOCKS = 1 << 11
+
+
+def rows_in_block(rows: int, classes: int, on_cuda: bool = False) -> int:
     """The rows of a work item: all of a small batch."""
-    return max(1, min(rows, BLOCK // classes))
+    elements = max(BLOCK, rows * classes // BLOCKS) if on_cuda else BLOCK
+    return max(1, min(rows, elements // classes))
+
+
+def targets_in_block(count: int, on_cuda: bool = False) -> int:
+    """The targets of a work item where only these are read."""
+    return max(1, min(count, max(BLOCK // 8, count // BLOCKS) if on_cuda else BLOCK))
 
 
 @njit(**INLINED)
@@ -43,6 +56,42 @@ def reduced(loss, parts, block, blocks, total, weights, bad, reduction):
     put(parts, PART * block + 2, np.float64(bad))
     if blocks == 1 and reduction != NONE:
         put(loss, 0, total / weights if reduction == MEAN else total)
+
+
+# On CUDA sums are of type T. A row has its lanes (`cuda/rows.py`), a block of rows a CUDA block, whose
+# first thread notes its sums: a state of (loss, weights, 1 + the first bad position, or 0).
+
+
+@device
+def with_first(a, b):
+    first = a[2] if b[2] == 0 or (a[2] != 0 and a[2] < b[2]) else b[2]
+    return a[0] + b[0], a[1] + b[1], first
+
+
+@device
+def with_last(a, b):
+    return a[0] + b[0], a[1] + b[1], max(a[2], b[2])
+
+
+join_rows, _ = joining(with_first, T, T, np.int64)
+join_parts, _ = joining(with_last, T, T, np.int64)
+
+
+@device
+def note(loss, parts, block, state, reduction):
+    """Put a state into `parts`, and the reduced loss, if that is all of it, into `loss`."""
+    parts[PART * block] = state[0]
+    parts[PART * block + 1] = state[1]
+    parts[PART * block + 2] = state[2]
+    if reduction == MEAN:
+        loss[0] = state[0] / state[1]
+    elif reduction == SUM:
+        loss[0] = state[0]
+
+
+@device
+def weight_of(weight, weight_size, label):
+    return weight[label] if weight_size > 0 else T(1)
 
 
 @kernel(items=lambda parts, loss, *_: 1)
@@ -60,6 +109,72 @@ def add_parts(begin, end, parts: updates(PARTS), loss: updates(flat), reduction:
             loss[0] = parts[0] / parts[1]
         elif reduction == SUM:
             loss[0] = parts[0]
+
+
+@add_parts.on_cuda(each="block")
+def _(items, parts, parts_size, loss, reduction):
+    if cuda.blockIdx.x == 0:
+        state = (T(0), T(0), np.int64(0))
+        at = PART * cuda.threadIdx.x
+        while at < parts_size:
+            own = (T(parts[at]), T(parts[at + 1]), np.int64(parts[at + 2]))
+            state = with_last(state, own)
+            at += PART * cuda.blockDim.x
+        state = join_parts(state, cuda.blockDim.x + 0)
+        if cuda.threadIdx.x == 0:
+            note(loss, parts, 0, state, reduction)
+
+
+# log Σ exp(x) in one pass: a state is the largest element so far and Σ exp(x - largest).
+
+
+@device
+def shift_of(largest):
+    """What to subtract: not -infinity, so that exp(-infinity - shift) is 0."""
+    return largest if largest != T(-np.inf) else T(0)
+
+
+@device
+def exp_taken_in(state, value, index, parameter):
+    largest = greater(state[0], value)
+    shift = shift_of(largest)
+    total = state[1]
+    if largest != state[0]:
+        total *= exp(state[0] - shift)
+    return largest, total + exp(value - shift)
+
+
+@device
+def several_exp_taken_in(state, values, index, step, parameter):
+    largest = state[0]
+    for value in values:
+        largest = greater(largest, value)
+    shift = shift_of(largest)
+    total = state[1]
+    if largest != state[0]:
+        total *= exp(state[0] - shift)
+    for value in values:
+        total += exp(value - shift)
+    return largest, total
+
+
+@device
+def exps_joined(a, b):
+    largest = greater(a[0], b[0])
+    shift = shift_of(largest)
+    return largest, a[1] * exp(a[0] - shift) + b[1] * exp(b[0] - shift)
+
+
+read_exps, _ = reading(exp_taken_in, several_exp_taken_in)
+join_exps, _ = joining(exps_joined, T, T)
+
+
+@device
+def plus(a, b):
+    return a + b
+
+
+join_sum, _ = joining(plus, T)
 
 
 @kernel(items=lambda logits, target, weight, stats, loss, parts, *_: parts.size // PART)
@@ -115,6 +230,65 @@ def cross_entropy_forward(
             if reduction == NONE:
                 put(data(loss), row, row_loss)
         reduced(data(loss), data(parts), item, blocks, total, weights, bad, reduction)
+
+
+@cross_entropy_forward.on_cuda(each="block")
+def _(
+    items,
+    logits,
+    target,
+    target_size,
+    weight,
+    weight_size,
+    stats,
+    loss,
+    parts,
+    classes,
+    block,
+    ignore_index,
+    smoothing,
+    reduction,
+):
+    smooth = T(smoothing)
+    lanes, lane, group, groups = place(classes, target_size)
+    item = cuda.blockIdx.x + 0
+    while item < items:
+        sums = (T(0), T(0), np.int64(0))
+        at, end = item * block, min(target_size, (item + 1) * block)
+        while at < end:
+            row = min(at + group, end - 1)
+            values, label = ahead(logits, row * classes), target[row]
+            state = (T(-np.inf), T(0))
+            state = join_exps(read_exps(state, values, classes, lane, lanes, 0), lanes)
+            shift, log_sum = state[0], log(state[1])
+            spread = T(0)
+            if smooth > T(0):
+                c = lane + 0
+                while c < classes:
+                    spread += weight_of(weight, weight_size, c) * (log_sum - (values[c] - shift))
+                    c += lanes
+                spread = join_sum(spread, lanes)
+            if lane == 0 and at + group < end:
+                row_loss = T(0)
+                if label != ignore_index:
+                    if label < 0 or label >= classes:
+                        sums = with_first(sums, (T(0), T(0), row + 1))
+                    else:
+                        own = weight_of(weight, weight_size, label)
+                        row_loss = own * (log_sum - (values[label] - shift))
+                        if smooth > T(0):
+                            row_loss *= T(1) - smooth
+                            row_loss += smooth / T(classes) * spread
+                        sums = with_first(sums, (row_loss, own, np.int64(0)))
+                        stats[2 * row] = shift
+                        stats[2 * row + 1] = T(1) / state[1]
+                if reduction == NONE:
+                    loss[row] = row_loss
+            at += groups
+        sums = join_rows(sums, cuda.blockDim.x + 0)
+        if cuda.threadIdx.x == 0:
+            note(loss, parts, item, sums, reduction if items == 1 else NONE)
+        item += cuda.gridDim.x
 
 
 @kernel(items=lambda grad, logits, target, *_: target.size)
@@ -175,6 +349,89 @@ def cross_entropy_backward(
         put(results, label, np.float64(get(results, label)) - g * own)
 
 
+@device
+def slope(c, value, parameter):
+    """An element of the gradient: parameter = (shift, scale, what the target has less)."""
+    shift, scale, own, label = parameter
+    result = exp(value - shift) * scale
+    return result - own if c == label else result
+
+
+@device
+def weighted_slope(c, value, factor, parameter):
+    """The same with label smoothing, the rest being `rest` times the class's weight."""
+    shift, scale, own, label, rest = parameter
+    result = exp(value - shift) * scale - rest * factor
+    return result - own if c == label else result
+
+
+@device
+def smooth_slope(c, value, parameter):
+    shift, scale, own, label, rest = parameter
+    result = exp(value - shift) * scale - rest
+    return result - own if c == label else result
+
+
+map_slopes = mapping(slope, 1)
+map_smooth_slopes = mapping(smooth_slope, 1)
+map_weighted_slopes = mapping(weighted_slope, 2)
+
+
+@cross_entropy_backward.on_cuda(each="block", items=lambda grad, logits, target, *_: target.size)
+def _(
+    items,
+    grad,
+    logits,
+    target,
+    weight,
+    weight_size,
+    stats,
+    parts,
+    out,
+    classes,
+    ignore_index,
+    smoothing,
+    reduction,
+):
+    smooth = T(smoothing)
+    every = T(classes)
+    if smooth > T(0) and weight_size > 0:
+        every = T(0)
+        c = cuda.threadIdx.x + 0
+        while c < classes:
+            every += weight[c]
+            c += cuda.blockDim.x
+        every = join_sum(every, cuda.blockDim.x + 0)
+    share = smooth / T(classes)
+    lanes, lane, group, groups = place(classes, items)
+    row = cuda.blockIdx.x * groups + group
+    while row < items:
+        values, results = ahead(logits, row * classes), ahead(out, row * classes)
+        label = target[row]
+        if label == ignore_index:
+            c = lane + 0
+            while c < classes:
+                results[c] = T(0)
+                c += lanes
+        else:
+            g = grad[row if reduction == NONE else 0]
+            if reduction == MEAN:
+                g /= T(parts[1])
+            own = weight_of(weight, weight_size, label) * (T(1) - smooth)
+            shift = stats[2 * row]
+            scale = g * (own + share * every) * stats[2 * row + 1]
+            if smooth > T(0):
+                parameter = (shift, scale, g * own, label, g * share)
+                if weight_size > 0:
+                    map_weighted_slopes(values, weight, results, classes, lane, lanes, parameter)
+                else:
+                    map_smooth_slopes(values, results, classes, lane, lanes, parameter)
+            else:
+                parameter = (shift, scale, g * own, label)
+                map_slopes(values, results, classes, lane, lanes, parameter)
+        row += cuda.gridDim.x * groups
+
+
 @kernel(items=lambda log_probs, target, weight, loss, parts, *_: parts.size // PART)
 def nll_loss_forward(
     begin,
@@ -218,6 +475,45 @@ def nll_loss_forward(
         reduced(data(loss), data(parts), item, blocks, total, weights, bad, reduction)
 
 
+@nll_loss_forward.on_cuda(each="block")
+def _(
+    items,
+    log_probs,
+    target,
+    target_size,
+    weight,
+    weight_size,
+    loss,
+    parts,
+    classes,
+    inner,
+    block,
+    ignore_index,
+    reduction,
+):
+    item = cuda.blockIdx.x + 0
+    while item < items:
+        sums = (T(0), T(0), np.int64(0))
+        at, end = item * block + cuda.threadIdx.x, min(target_size, (item + 1) * block)
+        while at < end:
+            label, own_loss = target[at], T(0)
+            if label != ignore_index:
+                if label < 0 or label >= classes:
+                    sums = with_first(sums, (T(0), T(0), at + 1))
+                else:
+                    outer, k = split(at, inner)
+                    own = weight_of(weight, weight_size, label)
+                    own_loss = -own * log_probs[(outer * classes + label) * inner + k]
+                    sums = with_first(sums, (own_loss, own, np.int64(0)))
+            if reduction == NONE:
+                loss[at] = own_loss
+            at += cuda.blockDim.x
+        sums = join_rows(sums, cuda.blockDim.x + 0)
+        if cuda.threadIdx.x == 0:
+            note(loss, parts, item, sums, reduction if items == 1 else NONE)
+        item += cuda.gridDim.x
+
+
 @kernel(
     items=lambda grad, target, weight, parts, out, classes, inner, *_: out.size // (classes * inner)
 )
@@ -254,3 +550,22 @@ def nll_loss_backward(
                     g /= get(data(parts), 1)
                 own = np.float64(get(data(weight), label)) if weight.size else 1.0
                 put(results, label * inner + j, -own * g)
+
+
+@nll_loss_backward.on_cuda(items=lambda grad, target, weight, parts, out, *_: out.size)
+def _(
+    items, grad, target, weight, weight_size, parts, out, classes, inner, ignore_index, reduction
+):
+    item = cuda.grid(1) + 0
+    while item < items:
+        row, k = split(item, inner) if inner > 1 else (item, np.int64(0))
+        outer, c = split(row, classes)
+        at = outer * inner + k
+        value, label = T(0), target[at]
+        if label == c and label != ignore_index:
+            g = grad[at if reduction == NONE else 0]
+            if reduction == MEAN:
+                g /= T(parts[1])
+            value = -weight_of(weight, weight_size, label) * g
+        out[item] = value
+        item += cuda.gridsize(1)

@@ -10,6 +10,7 @@ import functools
 import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from typing import cast as as_type
 
 import numpy as np
 
@@ -30,6 +31,7 @@ from ..dtypes import (
 )
 from ..kernels import elementwise as table
 from ..kernels._elementwise import Elementwise
+from ._signatures import Binary, Unary
 
 if TYPE_CHECKING:
     from ..tensor import Tensor  # what the operations return, for editors and type checkers
@@ -575,7 +577,7 @@ def unary(
     floating: bool = False,
     integers: Any = None,
     same_out: bool = False,
-) -> Operation:
+) -> Unary:
     """The function on tensors of a kernel with one input.
 
     With `floating`, integers are computed in the default float dtype; `integers` is a kernel that
@@ -641,7 +643,7 @@ def unary(
     operation.__name__ = operation.__qualname__ = name
     operation.__doc__ = kernel.__doc__
     operation.direct = _direct(kernel, "f")  # type: ignore[attr-defined]
-    return operation
+    return as_type(Unary, operation)
 
 
 def _no_bool(name: str) -> None:
@@ -829,7 +831,7 @@ def binary(
     floating: bool = False,
     number_first: bool = False,
     links: bool = True,
-) -> Operation:
+) -> Binary:
     """The function on tensors and numbers of a kernel with two inputs, with `out`.
 
     The first operand may be a number where PyTorch takes one: with `number_first`.
@@ -950,7 +952,7 @@ def binary(
     operation.__doc__ = kernel.__doc__
     operation.general = general  # type: ignore[attr-defined]
     operation.direct = general.direct  # type: ignore[attr-defined]
-    return operation
+    return as_type(Binary, operation)
 
 
 def to_dtype(dtype: Any) -> np.dtype | None:

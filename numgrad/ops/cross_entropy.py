@@ -159,7 +159,8 @@ def _of_classes(
     classes = logits.shape[-1]
     factors = _weights(weight, classes, input)
     rows = labels.size
-    block = kernels.rows_in_block(rows, classes) if rows else 1
+    on_cuda = type(logits) is not np.ndarray
+    block = kernels.rows_in_block(rows, classes, on_cuda) if rows else 1
     blocks = -(-rows // block) or 1
     stats, parts = empty((rows, 2), dtype, logits), empty((blocks, kernels.PART), FLOAT64, logits)
     loss = empty(labels.shape if reduction == "none" else (), dtype, logits)
@@ -309,7 +310,7 @@ def nll_loss(
         )
     classes = shape[1] if len(shape) > 1 else shape[0]
     factors = _weights(weight, classes, input)
-    block = max(1, min(labels.size, kernels.BLOCK))
+    block = kernels.targets_in_block(labels.size, type(data) is not np.ndarray)
     blocks = -(-labels.size // block) or 1
     parts = empty((blocks, kernels.PART), FLOAT64, data)
     loss = empty(labels_shape if reduction == "none" else (), dtype, data)

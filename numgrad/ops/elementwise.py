@@ -9,7 +9,8 @@ from __future__ import annotations
 import builtins
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+from typing import cast as as_type
 
 import numpy as np
 
@@ -43,20 +44,24 @@ from ._core import (
     zeros,
 )
 from ._results import given
+from ._signatures import Binary
 from .creation import fill_array
 from .examples import add_examples
+
+#: What an operation is made of another one: the same for editors and type checkers.
+Made = TypeVar("Made", bound=Callable[..., Any])
 
 # ------------------------------------------------- names, dtypes and operands as PyTorch's
 
 
-def _renamed(operation: Callable, name: str) -> Any:
+def _renamed(operation: Made, name: str) -> Made:
     """The operation with another name for its nodes."""
 
     @functools.wraps(operation)
     def renamed(*args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
         return given(operation(*args, **kwargs), out, name)
 
-    return renamed
+    return as_type(Any, renamed)
 
 
 def _refuse(kernel: str, dtype: np.dtype) -> None:
@@ -64,7 +69,7 @@ def _refuse(kernel: str, dtype: np.dtype) -> None:
     raise NotImplementedError(f"\"{kernel}\" not implemented for '{type_name(dtype)}'")
 
 
-def _only(kinds: str, kernel: str, operation: Callable) -> Any:
+def _only(kinds: str, kernel: str, operation: Made) -> Made:
     """The operation, refusing dtypes of other kinds ("f", "i", "u", "b")."""
 
     @functools.wraps(operation)
@@ -73,10 +78,10 @@ def _only(kinds: str, kernel: str, operation: Callable) -> Any:
             _refuse(kernel, input._data.dtype)
         return operation(input, *args, **kwargs)
 
-    return checked
+    return as_type(Any, checked)
 
 
-def _of_tensors(operation: Callable) -> Any:
+def _of_tensors(operation: Binary) -> Binary:
     """The operation of two tensors that takes no numbers."""
 
     @functools.wraps(operation)
@@ -86,7 +91,7 @@ def _of_tensors(operation: Callable) -> Any:
         return operation(input, other, out=out)
 
     checked.direct = None  # type: ignore[attr-defined]  # that one takes numbers
-    return checked
+    return as_type(Any, checked)
 
 
 # --------------------------------------------------------------------- arithmetic
@@ -625,7 +630,7 @@ isinf = _float_test(_isinf, "isinf", "Whether each element is infinite.", False)
 isfinite = _float_test(_isfinite, "isfinite", "Whether each element is finite.", True)
 
 
-def _integral(operation: Any, name: str, refused: str = "f") -> Any:
+def _integral(operation: Binary, name: str, refused: str = "f") -> Binary:
     """The operation, refusing the dtypes of these kinds."""
     kernel = f"{operation.__name__}_cpu"
 
@@ -637,7 +642,7 @@ def _integral(operation: Any, name: str, refused: str = "f") -> Any:
 
     checked.__name__ = checked.__qualname__ = name
     checked.__doc__ = operation.__doc__
-    return checked
+    return as_type(Any, checked)
 
 
 bitwise_and = _integral(binary(table.bitwise_and, "bitwise_and", number_first=True), "bitwise_and")

@@ -209,9 +209,10 @@ class profile:
         self._step_started = listen.clock()
 
     def _end(self, keep: bool) -> None:
-        listener, self._listener = self._listener, None
+        listener = self._listener
         if listener is not None:
             listener.stop()
+            self._listener = None
             if keep:
                 self._recorded, self._events = listener, None
 

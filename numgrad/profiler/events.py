@@ -284,6 +284,9 @@ def _footer(total: dict[str, float], listener: Listener) -> list[str]:
     if listener.memory:
         made = sum(size for _, size, _, _ in listener.allocations if size > 0)
         lines.append(f"Memory: {_bytes(made)} allocated, at most {_bytes(listener.peak)} at once")
+        for gpu in sorted({index for _, index, _ in listener.gpu_memory}):
+            most = max(size for _, index, size in listener.gpu_memory if index == gpu)
+            lines.append(f"Memory of GPU {gpu}: at most {_bytes(most)} in tensors")
     return lines
 
 

@@ -40,6 +40,8 @@ class Listener:
         self.events: list[tuple] = []
         #: (time, bytes, in use by then, thread): what operations allocated, and what was freed.
         self.allocations: list[tuple[int, int, int, int]] = []
+        #: (time, GPU, bytes): what tensors on a GPU take, after each launch there.
+        self.gpu_memory: list[tuple[int, int, int]] = []
         self.in_use = self.peak = 0
         self.shapes, self.memory, self.lines, self.modules = shapes, memory, lines, modules
         self.on_gpus = cuda_device.is_initialized() if on_gpus is None else on_gpus
@@ -61,11 +63,13 @@ class Listener:
     def start(self) -> None:
         """Put what measures in its places."""
         global active
+        if cpu.recorder is not None:
+            cpu.recorder.read("starting a profiler")
+        self._inside_recording = cpu.recorder is not None
         active = self
         change = self._replaced.change
-        for holder, name, function in launches(self._launch(cpu.run)):
+        for holder, name, function in launches(self._launch, self._launch_on_gpu):
             change(holder, name, function)
-        change(cuda_device, "launch", self._launch_on_gpu(cuda_device.launch))
         change(engine, "_step", self._step(engine._step))
         change(engine, "run", self._timed(engine.run, "backward", "backward()"))
         change(CompiledFunction, "__call__", self._program(CompiledFunction.__call__))
@@ -82,6 +86,10 @@ class Listener:
     def stop(self) -> None:
         """Take it away."""
         global active
+        if cpu.recorder is not None and not self._inside_recording:
+            raise RuntimeError(
+                "a profiler that was started outside a compiled function cannot stop in it"
+            )
         self.ended = clock()
         active = None
         self._replaced.restore()
@@ -129,23 +137,35 @@ class Listener:
             started = clock()
             run(kernel, dtype, n, arguments, work)
             ended = clock()
-            if before is not None:
-                index, event = before
-                details["gpu"] = index
-                self._on_device.append((details, event, self._event(index)))
+            self._finish(before, details)
             thread = threading.get_ident()
             self.events.append(("launch", kernel.name, started, ended, thread, details))
 
         return launch
 
     def _mark(self, arguments: tuple) -> tuple[int, Any] | None:
-        if not self.on_gpus:
+        if not self.on_gpus or cuda_device._state.capturing:
             return None
         index = cuda_device._index(arguments)
+        return self._begin(index)
+
+    def _begin(self, index: int) -> tuple[int, Any]:
+        """A point of time on a GPU, before what is to be measured."""
         if index not in self._base:
             cuda_device.driver().synchronize(index)
             self._base[index] = (self._event(index), clock())
         return index, self._event(index)
+
+    def _finish(self, before: tuple[int, Any] | None, details: dict) -> None:
+        """After it: `details` will have when it ran."""
+        if before is None:
+            return
+        index, event = before
+        details["gpu"] = index
+        self._on_device.append((details, event, self._event(index)))
+        if self.memory:
+            allocated = cuda_device.pool(index).allocated
+            self.gpu_memory.append((clock(), index, allocated))
 
     @staticmethod
     def _event(index: int) -> Any:
@@ -241,11 +261,9 @@ class Listener:
     def _watch(self, entry: Any) -> None:
         """Have an entry's programs run launch by launch, each noted down."""
         for program in (entry.program, getattr(entry.backward, "program", None)):
-            if not isinstance(program, Program):
+            if program is None or getattr(program.run, "listener", None) is self:
                 continue
-            if getattr(program.run, "listener", None) is self:
-                continue
-            run = self._steps(program)
+            run = self._steps(program) if type(program) is Program else self._graph(program)
             self._replaced.change(program, "run", run)
             scope = entry.fast.__globals__
             if scope.get("entry") is entry and program is entry.program:
@@ -268,6 +286,25 @@ class Listener:
 
         def run(address: int, arrays: tuple) -> int:
             return program.run_in_steps(arrays, launched)
+
+        run.listener = self  # type: ignore[attr-defined]
+        return run
+
+    def _graph(self, program: Any) -> Callable:
+        """A program on a GPU, which is one launch: of a CUDA graph."""
+        replay = program.run
+        name = f"graph of {len(program.graph.calls)} launches"
+
+        def run(address: int, arrays: tuple) -> int:
+            before = self._begin(program.index) if self.on_gpus else None
+            details: dict = {}
+            started = clock()
+            status = replay(address, arrays)
+            ended = clock()
+            self._finish(before, details)
+            thread = threading.get_ident()
+            self.events.append(("launch", name, started, ended, thread, details))
+            return status
 
         run.listener = self  # type: ignore[attr-defined]
         return run

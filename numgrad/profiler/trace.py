@@ -66,6 +66,16 @@ def rows(events: EventList) -> list[dict[str, Any]]:
                 "args": {"bytes": in_use},
             }
         )
+    for moment, gpu, in_use in events.listener.gpu_memory:
+        found.append(
+            {
+                "ph": "C",
+                "name": "memory of tensors",
+                "ts": (moment - start) / 1e3,
+                "pid": _GPU + gpu,
+                "args": {"bytes": in_use},
+            }
+        )
     return found
 
 

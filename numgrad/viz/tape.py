@@ -9,8 +9,6 @@ from typing import Any
 from .._seam import Replaced, launches
 from ..autograd import engine
 from ..autograd.tape import Node, Output, Variable, edge, set_grad
-from ..device import cpu
-from ..device import cuda as cuda_device
 from ..nn import Module
 from .boxes import Box, Graph, Group
 from .modules import Place, find_model, find_places
@@ -62,9 +60,16 @@ def walk(outputs: list[Variable], norms: bool) -> tuple[list[Node], dict[Any, Wa
     pending: dict[Any, Any] = {}
     launched: list[str] = []
     replaced = Replaced()
-    for holder, name, function in launches(_named(cpu.run, launched)):
+
+    def named(run: Callable) -> Callable:
+        def launch(kernel: Any, *arguments: Any) -> None:
+            launched.append(kernel.name)
+            run(kernel, *arguments)
+
+        return launch
+
+    for holder, name, function in launches(named, named):
         replaced.change(holder, name, function)
-    replaced.change(cuda_device, "launch", _named(cuda_device.launch, launched))
     reason = ""
     try:
         with set_grad(False):
@@ -100,14 +105,6 @@ def walk(outputs: list[Variable], norms: bool) -> tuple[list[Node], dict[Any, Wa
     finally:
         replaced.restore()
     return nodes, found, reason
-
-
-def _named(run: Callable, launched: list[str]) -> Callable:
-    def launch(kernel: Any, *arguments: Any) -> None:
-        launched.append(kernel.name)
-        run(kernel, *arguments)
-
-    return launch
 
 
 def _look(seen: Walked, grad: Any, norms: bool) -> None:

@@ -23,14 +23,18 @@ from numgrad.kernels.cuda import compile as cuda_compile
 CAPABILITIES = [(8, 0), (9, 0)]
 #: A thread may have more, but fewer threads then fit.
 REGISTERS = {"float32": 64, "float64": 128, "int64": 64}
-#: A scan of rows keeps four elements, which may be 8 bytes each or of several numbers.
+#: What keeps several elements of several numbers, or of 8 bytes each, at once.
 MORE = {
-    "cummax": 80,
-    "cummin": 80,
-    "cumprod_integers": 72,
-    "cumsum_integers": 72,
-    "linear_scan": 112,
-    "philox_multinomial": 96,  # words of the generator and a search at once
+    ("cross_entropy_forward", "float64"): 104,
+    ("cummax", "float32"): 80,
+    ("cummin", "float32"): 80,
+    ("cumprod_integers", "float32"): 72,
+    ("cumsum_integers", "float32"): 72,
+    ("linear_scan", "float32"): 96,
+    ("linear_scan", "float64"): 112,
+    ("philox_multinomial", "float32"): 96,  # words of the generator and a search at once
+    ("order", "float32"): 80,  # places, keys and positions
+    ("order", "float64"): 80,
 }
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.
 FLOAT64 = re.compile(r"^\s*(?:@\S+ )?((?!cvt|mov|ld|st|selp)\w[\w.]*\.f64)\b", re.MULTILINE)
@@ -44,7 +48,7 @@ def check(build, capability):
     label = f"{build.name}({build.dtype}), {capability}"
     assert "0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads" in compiled.log, label
     registers = int(re.search(r"Used (\d+) registers", compiled.log)[1])
-    most = max(REGISTERS[build.dtype.name], MORE.get(build.name, 0))
+    most = max(REGISTERS[build.dtype.name], MORE.get((build.name, build.dtype.name), 0))
     assert registers <= most, f"{label}: {registers} registers"
     if build.dtype == np.float32 and not IN_FLOAT64.match(build.name):
         found = [

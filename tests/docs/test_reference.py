@@ -3,6 +3,7 @@
 import doctest
 import pathlib
 import pkgutil
+import re
 import sys
 
 import pytest
@@ -76,3 +77,12 @@ def test_picture_of_the_layers():
     assert layers.FILE.read_text() == layers.draw()
     order = [name for name, _ in reversed(LAYERS) if name != "base"]
     assert [layer.name for layer in layers.LAYERS] == order
+
+
+def test_picture_of_a_step():
+    from _extension import step
+
+    picture = step.draw()
+    for text in ("cross_entropy_backward", "silu_backward", "4 parameters", "def silu(x):"):
+        assert text in re.sub("<[^>]*>", "", picture)
+    assert step.FILE.read_text().startswith("<svg")

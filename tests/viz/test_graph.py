@@ -107,7 +107,8 @@ def test_kernels_are_those_that_ran():
     picture = viz.graph(lambda: F.cross_entropy(model(x), y), layers=True)
     check(picture)
     shown = texts(picture)
-    assert {"kernel: matmul_small", "kernel: relu", "kernel: cross_entropy_forward"} <= set(shown)
+    assert {"kernel: relu", "kernel: cross_entropy_forward"} <= set(shown)
+    assert any(text.startswith("kernel: matmul") for text in shown)
     assert {"1: ReLU", "weight", "bias", "[6, 2] float32"} <= set(shown)
     with watching():
         loss = model(x).exp().sum()

@@ -385,3 +385,81 @@ def reading(update, several=None, loads=4):
         return state
 
     return of_row, of_column
+
+
+# ------------------------------------------------------------------------------- writing
+
+
+def mapping(function, inputs):
+    """A device function f(x0, …, out, n, lane, lanes, parameter) that writes a lane's share of the n
+    elements out[j] = function(j, x0[j], …, parameter), from `inputs` pointers; 16 bytes at a time
+    where the row is long and all pointers lie alike."""
+    names = [f"x{k}" for k in range(inputs)]
+    each = ", ".join(names)
+
+    def call(element):
+        return f"function({', '.join([element(None), *[element(x) for x in names]])}, parameter)"
+
+    def several_for(index, *values):
+        width = len(values[0]) if isinstance(values[0], types.BaseTuple) else 0
+        items = [
+            call(lambda x, k=k: f"index + {k}" if x is None else f"{x}[{k}]") for k in range(width)
+        ]
+        if not width:
+            return _several_of(function)
+        return eval(f"lambda index, {each}, parameter: ({', '.join(items)},)", scope)
+
+    lines = [
+        f"def of_row({each}, out, n, lane, lanes, parameter):",
+        "    j, head = lane + 0, unaligned(out)",
+        f"    if lanes >= 32{''.join(f' and unaligned({x}) == head' for x in names)}:",
+        "        head, wide = min(n, head), width(out)",
+        "        if lane < head:",
+        f"            out[lane] = {call(lambda x: 'j' if x is None else f'{x}[lane]')}",
+        *[f"        y{k} = ahead(x{k}, head)" for k in range(inputs)],
+        "        target, count, group = ahead(out, head), (n - head) // wide, lane + 0",
+        "        while group + lanes < count:",
+        *[f"            a{k} = load_wide(y{k}, group)" for k in range(inputs)],
+        *[f"            b{k} = load_wide(y{k}, group + lanes)" for k in range(inputs)],
+        *_stored("a", "group", inputs),
+        *_stored("b", "group + lanes", inputs),
+        "            group += 2 * lanes",
+        "        if group < count:",
+        *[f"            a{k} = load_wide(y{k}, group)" for k in range(inputs)],
+        *_stored("a", "group", inputs),
+        "        j = head + count * wide + lane",
+        "    while j < n:",
+        f"        out[j] = {call(lambda x: 'j' if x is None else f'{x}[j]')}",
+        "        j += lanes",
+    ]
+    several = ScalarFunction(
+        _several_of(function), several_for, name="several", depends_on=(function,)
+    )
+    scope = dict(
+        function=function,
+        several=several,
+        unaligned=unaligned,
+        width=width,
+        ahead=ahead,
+        load_wide=load_wide,
+        store_wide=store_wide,
+    )
+    exec(compile("\n".join(lines) + "\n", "<numgrad CUDA row>", "exec"), scope)
+    return device(scope["of_row"])
+
+
+def _stored(letter, group, inputs):
+    values = ", ".join(f"{letter}{k}" for k in range(inputs))
+    yield f"            first = head + ({group}) * wide"
+    yield f"            store_wide(target, {group}, several(first, {values}, parameter))"
+
+
+def _several_of(function):
+    """`function` of each element of tuples, for the simulator."""
+
+    def several(index, *values):
+        *columns, parameter = values
+        items = zip(*columns, strict=True)
+        return tuple([function(index + k, *item, parameter) for k, item in enumerate(items)])
+
+    return several
