@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tape import Variable
-from ..ops.generator import default_generator
+from ..ops.generator import generators
 
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype)
 
@@ -55,7 +55,8 @@ class Reach:
         #: Objects whose attributes matter: how they are reached, the names looked at so far.
         self._objects: list[tuple[Any, str | None, set[str]]] = []
         self._named: set[str] = set()  # the names, and strings, in all code that was visited
-        self._visit(default_generator, None)
+        for generator in generators():
+            self._visit(generator, None)
         self._visit_callable(function)
         self._visit_attributes()
 
@@ -96,6 +97,9 @@ class Reach:
                     self.floats[place] = value
                 if isinstance(value, (bool, type(None), type(Ellipsis))):
                     self._is(access, value)
+                elif value != value:  # not a number, which equals nothing
+                    self.guards.append(f"type({access}) is {type(value).__name__}")
+                    self.guards.append(f"{access} != {access}")
                 else:
                     name = self._name(value)
                     self.guards.append(f"{access} == {name} and type({access}) is type({name})")
@@ -278,6 +282,9 @@ def _names(code: types.CodeType, strings: bool = False) -> set[str]:
 
 
 def _is_own(value: Any) -> bool:
-    """Whether a function or class is the library's: what it refers to does not change."""
+    """Whether a function or class is the library's: what it refers to does not change. Nor does
+    what a function compiled by Numba refers to: that is in its machine code."""
     module = str(getattr(value, "__module__", "")).split(".")
+    if module[0] == "numba":
+        return True
     return module[0] == "numgrad" and not (len(module) > 1 and module[1] in TOOLS)

@@ -849,3 +849,37 @@ def test_option_dicts_are_watched_or_read(monkeypatch, watched):
     group["weight_decay"] = 0.5
     step()
     assert weight.tolist() == [expected - 0.5 * (1 + 0.5 * expected)] * 3
+
+
+limit = float("nan")
+
+
+def test_a_global_that_is_not_a_number(monkeypatch):
+    """It equals nothing, itself included, and still is what it was."""
+
+    @ng.compile
+    def function(x):
+        return x * 2 if limit != limit else x
+
+    for _ in range(4):
+        assert function(ng.ones(2)).tolist() == [2.0, 2.0]
+    assert function.programs == 1
+    monkeypatch.setitem(globals(), "limit", 1.0)
+    assert function(ng.ones(2)).tolist() == [1.0, 1.0]
+
+
+def test_what_a_numba_function_refers_to_is_not_looked_at():
+    from numba import njit
+
+    kernel = njit(lambda x: x + limit)
+
+    @ng.compile
+    def function(x):
+        assert kernel is not None
+        return x * 2
+
+    for _ in range(3):
+        function(ng.ones(2))
+    (entry,) = function._entries
+    assert not any("limit" in guard for guard in entry.reach.guards)
+    assert not any(value != value for value in entry.reach.scope.values() if type(value) is float)
