@@ -65,7 +65,13 @@ def test_examples_run(test):
 #: Namespaces whose names need a GPU, several processes, or time.
 NO_EXAMPLES = {"cuda", "distributed", "multiprocessing", "nn.parallel", "bench"}
 #: Settings that change nothing one can print, and classes that only the library makes.
-WITHOUT = {"get_num_threads", "set_num_threads", "OptimizedModule", "CompileProgress"}
+WITHOUT = {
+    "get_num_threads",
+    "set_num_threads",
+    "OptimizedModule",
+    "CompileProgress",
+    "load_ipython_extension",
+}
 
 
 def public():

@@ -6,7 +6,10 @@ import re
 import pytest
 
 TEXT = (pathlib.Path(__file__).parent.parent / "README.md").read_text()
-PROGRAMS = re.findall(r"^## (.*?)$.*?```python\n(import .*?)```", TEXT, flags=re.M | re.S)
+#: Heading and text of the programs: the first block under a heading that begins with an import.
+PROGRAMS = re.findall(
+    r"^##? ([^\n]*)$(?:(?!^## ).)*?```python\n(import .*?)```", TEXT, flags=re.M | re.S
+)
 
 
 @pytest.mark.parametrize("program", [p for _, p in PROGRAMS], ids=[title for title, _ in PROGRAMS])
@@ -20,4 +23,10 @@ def test_program_runs(program, capsys):
 
 
 def test_there_are_some():
-    assert [title for title, _ in PROGRAMS] == ["A training loop", "Compile"]
+    assert [title for title, _ in PROGRAMS] == ["numgrad", "Quick start", "Compile"]
+
+
+def test_links_lead_somewhere():
+    root = pathlib.Path(__file__).parent.parent
+    for target in re.findall(r"\]\(([^)#]+)\)", TEXT):
+        assert target.startswith("https://") or (root / target).exists(), target

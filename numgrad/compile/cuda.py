@@ -7,6 +7,7 @@ too, where the kernels read them.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -252,6 +253,7 @@ class CudaProgram(Program):
             self.uploads = [self._upload(here, there) for here, there in self.graph.uploads]
             self.checks = [self._check(check) for call in calls for check in call.checks]
             self.captured = cuda.capture(self.index, launch_all)
+            self._plans = plans
         except (RuntimeError, TypeError, NotImplementedError) as error:
             raise CompileError(
                 f"launch {at[0]} of {len(calls)}, {at[1]}, cannot be part of a CUDA graph on "
@@ -265,33 +267,60 @@ class CudaProgram(Program):
 
     def _run(self, address: int, arrays: Sequence) -> int:
         """0, or, where the program does not fit, a reason of `native.run`."""
-        shadows = [a if type(a) is np.ndarray else a.shadow for a in arrays]
+        status = self._begin(address, arrays)
+        if status:
+            return status
+        cuda.replay(self.captured, self.index)
+        self._end(arrays)
+        return 0
+
+    def run_in_steps(self, arrays: tuple, step: Callable[[Call, Callable], None]) -> int:
+        status = self._begin(self.address, arrays)
+        if status:
+            return status
+        for call, plan in zip(self.graph.calls, self._plans, strict=True):
+            step(call, functools.partial(self._launch_and_wait, plan))
+        self._end(arrays)
+        return 0
+
+    def _launch_and_wait(self, plan: tuple) -> None:
+        twin, build, items, own_block, values = plan
+        if items:
+            cuda.start(twin, build, items, own_block, values, self.index)
+        cuda.stream(self.index).sync()
+
+    def _begin(self, address: int, arrays: Sequence) -> int:
+        """Bring everything into the program's memory, if it fits."""
         if [place_of(a) for a in arrays] != self._places_of_arrays:
             return OTHER_INPUT
-        status = runner.run(address, tuple(shadows))
+        shadows = tuple([a if type(a) is np.ndarray else a.shadow for a in arrays])
+        status = runner.run(address, shadows)
         if status:
             return status
         if self.captured is None:
             self._capture()
-        self._arrays = arrays
-        index, driver, own = self.index, cuda.driver(), cuda.stream(self.index)
+        index, own = self.index, cuda.stream(self.index)
         if self._stream is not own:  # its memory is one for all streams
             if self._stream is not None:
                 own.wait(self._stream)
             self._stream = own
+        self._arrays = arrays
         if self.numbers:
             self._refresh()
         for upload in self.uploads:
             upload(arrays)
-        for position, ptr, size in self.copies_in:
-            driver.copy(ptr, arrays[position].ptr, size, own, index)
-        driver.replay(self.captured, own, index)
-        for position, ptr, size in self.copies_out:
-            driver.copy(arrays[position].ptr, ptr, size, own, index)
         self._arrays = ()
+        for position, ptr, size in self.copies_in:
+            cuda.driver().copy(ptr, arrays[position].ptr, size, own, index)
+        return 0
+
+    def _end(self, arrays: Sequence) -> None:
+        """Bring the results out of it."""
+        own = self._stream
+        for position, ptr, size in self.copies_out:
+            cuda.driver().copy(arrays[position].ptr, ptr, size, own, self.index)
         for check in self.checks:
             cuda.check(*check)
-        return 0
 
 
 def _one_device(graph: Graph) -> int:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd.tape import Variable
-from ..ops.generator import default_generator
+from ..ops.generator import generators
 
 CONSTANTS = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis), np.dtype)
 
@@ -55,7 +55,8 @@ class Reach:
         #: Objects whose attributes matter: how they are reached, the names looked at so far.
         self._objects: list[tuple[Any, str | None, set[str]]] = []
         self._named: set[str] = set()  # the names, and strings, in all code that was visited
-        self._visit(default_generator, None)
+        for generator in generators():
+            self._visit(generator, None)
         self._visit_callable(function)
         self._visit_attributes()
 

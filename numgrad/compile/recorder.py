@@ -111,8 +111,10 @@ class Recorder:
             self.before.setdefault(id(storage.root), duplicate(storage.root))
         return value
 
-    def empty_on_cuda(self, shape: Any, dtype: Any, like: Any = None) -> DeviceArray:
-        data = cuda.new(shape, dtype, like)
+    def empty_on_cuda(
+        self, shape: Any, dtype: Any, like: Any = None, index: int | None = None
+    ) -> DeviceArray:
+        data = cuda.new(shape, dtype, like, index)
         if threading.get_ident() == self.thread and self.reason is None:
             storage = Storage("temporary", data.nbytes, next(self.count), data)
             self.storages[id(data)] = storage

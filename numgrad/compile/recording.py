@@ -92,6 +92,10 @@ class Before:
         }
         arrays = [t._data for t in reach.tensors]
         arrays += [grad._data for _, grad, _, _ in self.state.values() if grad is not None]
+        for holder in reach.holders:
+            holding = holder.__reached__()
+            if holding.memory is None and holding.prepare is not None:
+                holding.prepare()  # a generator's state on a GPU is made with the first numbers
         held = [holder.__reached__() for holder in reach.holders]
         arrays += [holding.memory for holding in held if holding.memory is not None]
         self.prepare = {id(h.memory): h.prepare for h in held if h.prepare is not None}

@@ -283,6 +283,11 @@ def _amount(size: int) -> str:
 _pools: dict[int, Pool] = {}
 
 
+def in_use() -> list[int]:
+    """The numbers of the devices that memory has been taken on."""
+    return sorted(_pools)
+
+
 def pool(index: int) -> Pool:
     found = _pools.get(index)
     if found is None:
@@ -291,9 +296,11 @@ def pool(index: int) -> Pool:
     return found
 
 
-def new(shape: Any, dtype: Any, like: Any = None) -> DeviceArray:
-    """New memory, not initialised, on the device of `like` (by default the current one)."""
-    index = _state.index if like is None else like.memory.index
+def new(shape: Any, dtype: Any, like: Any = None, index: int | None = None) -> DeviceArray:
+    """New memory, not initialised, on the device of `like`, or on device `index` (by default the
+    current one)."""
+    if index is None:
+        index = _state.index if like is None else like.memory.index
     if type(shape) is not tuple:
         shape = tuple(shape) if hasattr(shape, "__iter__") else (shape,)
     dtype = np.dtype(dtype)

@@ -17,6 +17,10 @@ from numba import njit
 from ._contract import OPTIONS, Kernel, array, arrays, flat, kernel, scalar, updates, writes
 from ._native import get, pointer_at, put
 from .blocks import data
+from .cuda import T, cuda
+from .cuda.blocks import block_max, block_sum
+from .cuda.rows import load_wide, split, store_wide, unaligned, width
+from .maths import fabs, pow, sqrt
 
 #: The dtype that a moving kernel is compiled for, by the size of an element in bytes.
 BITS: dict[int, np.dtype] = {
@@ -82,6 +86,26 @@ def take_rows(
             o += 1
 
 
+@take_rows.on_cuda(items=lambda x, index, out, *_: out.size)
+def _(items, x, index, out, bad, n, m, inner, low):
+    wide = width(out)
+    if inner % wide != 0 or unaligned(x) != 0 or unaligned(out) != 0:
+        wide = 1
+    across = inner // wide
+    for e in range(cuda.grid(1), items // wide, cuda.gridsize(1)):
+        row, j = split(e, across)
+        o, i = split(row, m)
+        k = index[i]
+        if low <= k and k < n:
+            place = (o * n + (k + n if k < 0 else k)) * across + j
+            if wide > 1:
+                store_wide(out, e, load_wide(x, place))
+            else:
+                out[e] = x[place]
+        else:
+            bad[0] = 1
+
+
 @kernel(items=lambda x, index, out, bad, n, m, inner: out.size // inner if inner else 0)
 def gather_along(
     begin,
@@ -126,6 +150,17 @@ def gather_along(
         item += run
 
 
+@gather_along.on_cuda(items=lambda x, index, out, *_: out.size)
+def _(items, x, index, out, bad, n, m, inner):
+    for e in range(cuda.grid(1), items, cuda.gridsize(1)):
+        row, j = split(e, inner)
+        k = index[e]
+        if k < 0 or k >= n:
+            bad[0] = 1
+            k = 0
+        out[e] = x[(row // m * n + k) * inner + j]
+
+
 @kernel
 def check_index(begin, end, index: INDEX, bad: updates(INDEX), low: COUNT, high: COUNT):
     """bad[0] = 1 where an index is not in [low, high). Reads 8 bytes an index; two comparisons an element."""
@@ -135,6 +170,13 @@ def check_index(begin, end, index: INDEX, bad: updates(INDEX), low: COUNT, high:
         found |= (k < low) | (k >= high)
     if found:
         bad[0] = 1
+
+
+@check_index.on_cuda()
+def _(items, index, bad, low, high):
+    for p in range(cuda.grid(1), items, cuda.gridsize(1)):
+        if index[p] < low or index[p] >= high:
+            bad[0] = 1
 
 
 @kernel(items=lambda indices, sizes, out, bad: out.size)
@@ -159,6 +201,20 @@ def combine_indices(
             put(data(out), p, before + (0 if wrong else k))
     if found:
         bad[0] = 1
+
+
+@combine_indices.on_cuda()
+def _(items, indices, indices_count, sizes, out, bad):
+    for p in range(cuda.grid(1), items, cuda.gridsize(1)):
+        place = 0
+        for d in range(indices_count):
+            size, k = sizes[d], indices[d][p]
+            k = k + size if k < 0 else k
+            if k < 0 or k >= size:
+                bad[0] = 1
+                k = 0
+            place = place * size + k
+        out[p] = place
 
 
 def _writer(name: str, combine: Callable, sign: str, cost: str) -> tuple[Kernel, Kernel]:
@@ -243,35 +299,188 @@ def _writer(name: str, combine: Callable, sign: str, cost: str) -> tuple[Kernel,
         f"    every index in [0, n); out (outer, n, inner). {cost}"
     )
 
-    return (
-        kernel(
-            write_rows,
-            items=lambda values, index, out, n, m, inner, step, skip: column_items(
-                out.size // max(n * inner, 1), inner
-            ),
-        ),
-        kernel(
-            write_along,
-            items=lambda values, index, out, n, m, inner, step: column_items(
-                out.size // max(n * inner, 1), inner
-            ),
+    rows = kernel(
+        write_rows,
+        items=lambda values, index, out, n, m, inner, step, skip: column_items(
+            out.size // max(n * inner, 1), inner
         ),
     )
+    along = kernel(
+        write_along,
+        items=lambda values, index, out, n, m, inner, step: column_items(
+            out.size // max(n * inner, 1), inner
+        ),
+    )
+
+    # A thread has a column, and goes along the indices: for few of them, or many columns. For the
+    # others `operations` sort them first, and then launch `name_sorted`.
+
+    @rows.on_cuda(items=_columns)
+    def _(items, values, index, out, n, m, inner, step, skip):
+        for e in range(cuda.grid(1), items, cuda.gridsize(1)):
+            o, j = split(e, inner)
+            for i in range(m):
+                k = index[i]
+                k = k + n if k < 0 else k
+                if k != skip:
+                    place = (o * n + k) * inner + j
+                    out[place] = combine(out[place], values[step * ((o * m + i) * inner + j)])
+
+    @along.on_cuda(items=_columns)
+    def _(items, values, index, out, n, m, inner, step):
+        for e in range(cuda.grid(1), items, cuda.gridsize(1)):
+            o, j = split(e, inner)
+            for i in range(m):
+                source = (o * m + i) * inner + j
+                place = (o * n + index[source]) * inner + j
+                out[place] = combine(out[place], values[step * source])
+
+    return rows, along
+
+
+def _columns(values, index, out, n, *_):
+    return out.size // max(int(n), 1)
+
+
+@kernel(items=lambda index, targets, *_: targets.size)
+def row_targets(
+    begin, end, index: INDEX, targets: writes(INDEX), n: COUNT, m: COUNT, skip: COUNT, limit: COUNT
+):
+    """targets[o · m + i] = the row o · n + index[i] of an array (outer, n, ...), or `limit` where
+    the index is `skip`; an index may count from the end. Four operations an element."""
+    for p in range(begin, end):
+        k = index[p % m]
+        k = k + n if k < 0 else k
+        targets[p] = limit if k == skip else p // m * n + k
+
+
+@row_targets.on_cuda()
+def _(items, index, targets, n, m, skip, limit):
+    for p in range(cuda.grid(1), items, cuda.gridsize(1)):
+        o, i = split(p, m)
+        k = index[i]
+        k = k + n if k < 0 else k
+        targets[p] = limit if k == skip else o * n + k
+
+
+@kernel(items=lambda index, targets, *_: targets.size)
+def along_targets(
+    begin, end, index: INDEX, targets: writes(INDEX), n: COUNT, m: COUNT, inner: COUNT
+):
+    """targets[e] = the position of [o, index[e], j] in an array (outer, n, inner), e being the
+    position of [o, i, j] in (outer, m, inner). Four operations an element."""
+    for e in range(begin, end):
+        row = e // inner
+        targets[e] = (row // m * n + index[e]) * inner + (e - row * inner)
+
+
+@along_targets.on_cuda()
+def _(items, index, targets, n, m, inner):
+    for e in range(cuda.grid(1), items, cuda.gridsize(1)):
+        row, j = split(e, inner)
+        targets[e] = (row // m * n + index[e]) * inner + j
+
+
+def _sorted_writer(name: str, combine: Callable, sign: str, cost: str) -> Kernel:
+    """The kernel `name_sorted`, for indices in the order of what they name."""
+    combine = njit(**OPTIONS)(combine)
+
+    def write_sorted(
+        begin,
+        end,
+        values: flat,
+        targets: INDEX,
+        order: INDEX,
+        out: updates(flat),
+        inner: COUNT,
+        step: COUNT,
+        limit: COUNT,
+    ):
+        for p in range(begin, end):
+            target = targets[p]
+            if target >= limit or (p > 0 and targets[p - 1] == target):
+                continue
+            q = p
+            while q < targets.size and targets[q] == target:
+                for j in range(inner):
+                    place = target * inner + j
+                    out[place] = combine(out[place], values[step * (order[q] * inner + j)])
+                q += 1
+
+    write_sorted.__name__ = write_sorted.__qualname__ = f"{name}_sorted"
+    write_sorted.__doc__ = (
+        f"out[targets[p]] {sign} values[order[p]], rows of `inner` elements, for p = 0, 1, ...\n\n"
+        "    targets, in rising order, and order (count,); values (count, inner), or one element\n"
+        "    for all with step = 0 instead of 1; out (rows, inner). Targets from `limit` on are\n"
+        f"    left out. An item is a target: it does those that are equal to it as well. {cost}"
+    )
+    made = kernel(write_sorted, items=lambda values, targets, *_: targets.size)
+
+    @made.on_cuda(items=lambda values, targets, order, out, inner, *_: targets.size * int(inner))
+    def _(items, values, targets, targets_size, order, out, inner, step, limit):
+        for e in range(cuda.grid(1), items, cuda.gridsize(1)):
+            p, j = split(e, inner)
+            target = targets[p]
+            if target < limit and (p == 0 or targets[p - 1] != target):
+                place = target * inner + j
+                value = out[place]
+                while p < targets_size and targets[p] == target:
+                    value = combine(value, values[step * (order[p] * inner + j)])
+                    p += 1
+                out[place] = value
+
+    return made
 
 
 MOVED = "Reads values and index, writes out; no\n    operations."
 COMBINED = "Reads values, index\n    and out, writes out; one operation an element of values."
 
-put_rows, put_along = _writer("put", lambda old, value: value, "=", MOVED)
-add_rows, add_along = _writer("add", lambda old, value: old + value, "+=", COMBINED)
-multiply_rows, multiply_along = _writer("multiply", lambda old, value: old * value, "*=", COMBINED)
+
+def _put(old, value):
+    return value
+
+
+def _add(old, value):
+    return old + value
+
+
+def _multiply(old, value):
+    return old * value
+
+
 # Where either is NaN so is the result, as in PyTorch.
-_, largest_along = _writer(
-    "largest", lambda old, value: value if value > old or value != value else old, "max=", COMBINED
-)
-_, smallest_along = _writer(
-    "smallest", lambda old, value: value if value < old or value != value else old, "min=", COMBINED
-)
+
+
+def _largest(old, value):
+    return value if value > old or value != value else old
+
+
+def _smallest(old, value):
+    return value if value < old or value != value else old
+
+
+put_rows, put_along = _writer("put", _put, "=", MOVED)
+add_rows, add_along = _writer("add", _add, "+=", COMBINED)
+multiply_rows, multiply_along = _writer("multiply", _multiply, "*=", COMBINED)
+_, largest_along = _writer("largest", _largest, "max=", COMBINED)
+_, smallest_along = _writer("smallest", _smallest, "min=", COMBINED)
+
+put_sorted = _sorted_writer("put", _put, "=", MOVED)
+add_sorted = _sorted_writer("add", _add, "+=", COMBINED)
+multiply_sorted = _sorted_writer("multiply", _multiply, "*=", COMBINED)
+largest_sorted = _sorted_writer("largest", _largest, "max=", COMBINED)
+smallest_sorted = _sorted_writer("smallest", _smallest, "min=", COMBINED)
+#: The kernel for sorted indices that does what another does.
+SORTED: dict[Kernel, Kernel] = {
+    put_rows: put_sorted,
+    put_along: put_sorted,
+    add_rows: add_sorted,
+    add_along: add_sorted,
+    multiply_rows: multiply_sorted,
+    multiply_along: multiply_sorted,
+    largest_along: largest_sorted,
+    smallest_along: smallest_sorted,
+}
 
 
 @kernel(items=lambda parts, out, outer: out.size)
@@ -303,6 +512,27 @@ def join(begin, end, parts: arrays, out: writes(flat), outer: COUNT):
             o += 1
 
 
+@join.on_cuda()
+def _(items, parts, parts_sizes, parts_count, out, outer):
+    total, wide = items // outer, width(out)
+    for k in range(parts_count):
+        if parts_sizes[k] // outer % wide != 0 or unaligned(parts[k]) != 0:
+            wide = 1
+    if unaligned(out) != 0:
+        wide = 1
+    for e in range(cuda.grid(1), items // wide, cuda.gridsize(1)):
+        o, rest = split(e, total // wide)
+        k = 0
+        while rest * wide * outer >= parts_sizes[k]:
+            rest -= parts_sizes[k] // outer // wide
+            k += 1
+        place = o * (parts_sizes[k] // outer // wide) + rest
+        if wide > 1:
+            store_wide(out, e, load_wide(parts[k], place))
+        else:
+            out[e] = parts[k][place]
+
+
 @kernel(items=lambda x, out, diagonal, lower: x.size // x.shape[2] if x.shape[2] else 0)
 def triangle(begin, end, x: array(3), out: writes(array(3)), diagonal: COUNT, lower: COUNT):
     """out[b, i, j] = x[b, i, j] on one side of a diagonal and on it, 0 on the other.
@@ -319,6 +549,15 @@ def triangle(begin, end, x: array(3), out: writes(array(3)), diagonal: COUNT, lo
             out[b, i, j] = x[b, i, j] if lower else 0
         for j in range(edge, columns):
             out[b, i, j] = 0 if lower else x[b, i, j]
+
+
+@triangle.on_cuda(items=lambda x, *_: x.size)
+def _(items, x, x_shape1, x_shape2, out, diagonal, lower):
+    for e in range(cuda.grid(1), items, cuda.gridsize(1)):
+        row, j = split(e, x_shape2)
+        i = row % x_shape1
+        kept = j - i <= diagonal if lower else j - i >= diagonal
+        out[e] = x[e] if kept else T(0)
 
 
 @kernel(items=lambda weight, index, limit, order: index.size)
@@ -348,3 +587,29 @@ def limit_rows(begin, end, weight: updates(array(2)), index: INDEX, limit: scala
             scale = limit / (norm + 1e-7)
             for j in range(columns):
                 weight[row, j] = weight.dtype.type(weight[row, j] * scale)
+
+
+@limit_rows.on_cuda(each="block")
+def _(items, weight, weight_shape1, index, limit, order):
+    columns, power = weight_shape1, T(order)
+    for item in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = index[item] * columns
+        largest, total = T(0), T(0)
+        for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+            size = fabs(weight[start + j])
+            if power == T(np.inf):
+                largest = max(largest, size)
+            elif power == T(2):
+                total += size * size
+            else:
+                total += pow(size, power)
+        largest, total = block_max(largest), block_sum(total)
+        norm = largest
+        if power == T(2):
+            norm = sqrt(total)
+        elif power != T(np.inf):
+            norm = pow(total, T(1) / power)
+        if norm > T(limit):
+            scale = T(limit) / (norm + T(1e-7))
+            for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
+                weight[start + j] *= scale

@@ -20,6 +20,7 @@ from . import maths_float32, maths_float64
 from ._scalar import ScalarFunction, floating_dtype, like, scalar_function
 from .maths_bits import (
     absolute,
+    bits_of,
     copy_sign,
     round_down,
     round_to_even,
@@ -244,6 +245,17 @@ def sqrt(x):
     """The square root, correctly rounded."""
     return np.sqrt(x)
 
+
+def _implement_raw_bits(x: types.Type) -> Callable[..., Any] | None:
+    return (lambda x: bits_of(x)) if isinstance(x, types.Float) else None
+
+
+def _raw_bits(x):
+    """The bits of a float32 or float64 as an int32 or int64."""
+    return x.view(np.int32 if x.dtype == np.float32 else np.int64)
+
+
+raw_bits = ScalarFunction(_raw_bits, _implement_raw_bits, name="raw_bits")
 
 # Choices and roundings: one instruction or two, on any number type
 

@@ -6,7 +6,10 @@ from numba import njit
 from ._contract import OPTIONS, flat, kernel, rows, scalar, updates, writes
 from ._native import get, pointer_at, put, stack_buffer
 from .blocks import data
+from .cuda import T, cuda, device
+from .cuda.blocks import FULL, add, aligned, atomic_add, block_reduction, block_scan, load16
 from .maths_bits import bits_of
+from .radix import key_bytes, sort_key, sort_row
 
 INDEX = flat(np.int64)
 COUNT = scalar(np.int64)
@@ -15,6 +18,11 @@ BLOCK = 1 << 14
 #: Rows of at most so many elements are sorted by insertion.
 SHORT = 48
 LARGEST = np.iinfo(np.int64).max
+SIGN = np.int64(-1 << 63)
+
+# On CUDA, over the threads of a block.
+sum_of_counts = block_reduction(add, np.int64)
+scan = block_scan(np.int64)
 
 
 @kernel(items=lambda mask, counts: counts.size)
@@ -28,6 +36,24 @@ def count_true(begin, end, mask: flat(np.uint8), counts: writes(INDEX)):
         for i in range(b * BLOCK, min((b + 1) * BLOCK, mask.size)):
             count += get(data(mask), i) != 0
         counts[b] = count
+
+
+@count_true.on_cuda(each="block")
+def _(items, mask, mask_size, counts):
+    for b in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        first, last = b * BLOCK, min((b + 1) * BLOCK, mask_size)
+        count = np.int64(0)
+        single = first
+        if aligned(mask, 16):
+            single = last // 16 * 16
+            for group in range(first // 16 + cuda.threadIdx.x, last // 16, cuda.blockDim.x):
+                for value in load16(mask, group):
+                    count += value != 0
+        for i in range(single + cuda.threadIdx.x, last, cuda.blockDim.x):
+            count += mask[i] != 0
+        count = sum_of_counts(count)
+        if cuda.threadIdx.x == 0:
+            counts[b] = count
 
 
 @kernel(items=lambda mask, starts, out: starts.size)
@@ -45,6 +71,30 @@ def true_positions(begin, end, mask: flat(np.uint8), starts: INDEX, out: writes(
             put(data(out), k, i)  # kept where the element is not 0
             k += get(data(mask), i) != 0
             i += 1
+
+
+#: Neighbouring elements of a mask that a thread looks at.
+OWN = 16
+
+
+@true_positions.on_cuda(each="block")
+def _(items, mask, mask_size, starts, out):
+    for b in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        k = starts[b]
+        last = min((b + 1) * BLOCK, mask_size)
+        for start in range(b * BLOCK, last, OWN * cuda.blockDim.x):
+            first = start + OWN * cuda.threadIdx.x
+            stop = min(last, first + OWN)
+            count = np.int64(0)
+            for i in range(first, stop):
+                count += mask[i] != 0
+            upto, found = scan(count)
+            place = k + upto - count
+            for i in range(first, stop):
+                if mask[i] != 0:
+                    out[place] = i
+                    place += 1
+            k += found
 
 
 @kernel(items=lambda positions, shape, out, across, along: positions.size)
@@ -74,6 +124,16 @@ def coordinates(
         put(data(out), p * across + last * along, position - start)
 
 
+@coordinates.on_cuda()
+def _(items, positions, shape, shape_size, out, across, along):
+    for p in range(cuda.grid(1), items, cuda.gridsize(1)):
+        rest = positions[p]
+        for d in range(shape_size - 1, -1, -1):
+            quotient = rest // shape[d]
+            out[p * across + d * along] = rest - quotient * shape[d]
+            rest = quotient
+
+
 @kernel(items=lambda x, out: 1)
 def count_values(begin, end, x: INDEX, out: updates(INDEX)):
     """out[v] += 1 for every v in x; one work item, 8 bytes read for each v; one operation an
@@ -81,6 +141,12 @@ def count_values(begin, end, x: INDEX, out: updates(INDEX)):
     if begin < end:
         for i in range(x.size):
             out[x[i]] += 1
+
+
+@count_values.on_cuda(items=lambda x, out: x.size)
+def _(items, x, out):
+    for i in range(cuda.grid(1), items, cuda.gridsize(1)):
+        atomic_add(out, x[i], 1)
 
 
 @kernel(items=lambda x, weights, out: 1)
@@ -113,6 +179,16 @@ def _scaled(distance, bins, width):
     return distance * bins / width
 
 
+@count_in_bins.on_cuda(items=lambda x, *_: x.size)
+def _(items, x, out, out_size, low, high):
+    first, last = T(low), T(high)
+    for i in range(cuda.grid(1), items, cuda.gridsize(1)):
+        value = x[i]
+        if first <= value and value <= last:
+            place = np.int64(_scaled(value - first, T(out_size), last - first))
+            atomic_add(out, min(place, out_size - 1), 1)
+
+
 @kernel(items=lambda boundaries, values, out, n, m, right, by_row: values.size)
 def search(
     begin,
@@ -134,6 +210,23 @@ def search(
     for p in range(begin, end):
         value = values[p]
         first = p // m * n * by_row
+        start, stop = first, first + n
+        while start < stop:
+            middle = (start + stop) // 2
+            held = boundaries[middle]
+            before = not (held > value) if right else not (held >= value)
+            if before:
+                start = middle + 1
+            else:
+                stop = middle
+        out[p] = start - first
+
+
+@search.on_cuda()
+def _(items, boundaries, values, out, n, m, right, by_row):
+    for p in range(cuda.grid(1), items, cuda.gridsize(1)):
+        value = values[p]
+        first = p // m * n if by_row else 0
         start, stop = first, first + n
         while start < stop:
             middle = (start + stop) // 2
@@ -178,6 +271,50 @@ def _before(a, b, largest):
     if largest:
         return a > b or (a != a and b == b)
     return a < b or (b != b and a == a)
+
+
+# On CUDA a block finds the first of all elements, then the first of those behind it, and so on.
+
+
+@device
+def ahead(a, i, b, j, largest):
+    """Whether element i, which is a, comes before element j, which is b."""
+    return _before(a, b, largest) or (not _before(b, a, largest) and i < j)
+
+
+@device
+def first_of(x, start, i, j, largest):
+    """Which of two elements of the row that begins at `start` comes first; below 0: none."""
+    if i < 0 or j < 0:
+        return max(i, j)
+    return i if ahead(x[start + i], i, x[start + j], j, largest) else j
+
+
+@leading.on_cuda(each="block")
+def _(items, x, x_shape1, positions, positions_shape1, largest):
+    found = cuda.shared.array(32, np.int64)
+    n, k = x_shape1, positions_shape1
+    warps, lane, warp = cuda.blockDim.x // 32, cuda.threadIdx.x % 32, cuda.threadIdx.x // 32
+    for item in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = item * n
+        last = np.int64(-1)
+        for turn in range(k):
+            first = np.int64(-1)
+            for j in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+                if last < 0 or ahead(x[start + last], last, x[start + j], j, largest):
+                    first = first_of(x, start, first, np.int64(j), largest)
+            for offset in (16, 8, 4, 2, 1):
+                other = cuda.shfl_xor_sync(FULL, first, offset)
+                first = first_of(x, start, first, other, largest)
+            if lane == 0:
+                found[warp] = first
+            cuda.syncthreads()
+            last = found[0]
+            for w in range(1, warps):
+                last = first_of(x, start, last, found[w], largest)
+            cuda.syncthreads()
+            if cuda.threadIdx.x == 0:
+                positions[item * k + turn] = last
 
 
 @kernel(items=lambda x, positions, spare, keys, spare_keys, descending: positions.shape[0])
@@ -268,3 +405,30 @@ def radix_sort(keys, positions, other_keys, other, n, counts):
     if not inside:
         for i in range(n):
             put(positions, i, get(other, i))
+
+
+#: Rows of at most so many elements are sorted by a block by counting which elements come before each.
+BY_RANK = 256
+
+
+@order.on_cuda(each="block")
+def _(items, x, x_shape1, positions, spare, keys, spare_keys, descending):
+    n = x_shape1
+    for item in range(cuda.blockIdx.x, items, cuda.gridDim.x):
+        start = item * n
+        for i in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+            keys[start + i] = sort_key(x[start + i], descending != 0)
+            positions[start + i] = i
+        cuda.syncthreads()
+        if n > BY_RANK:
+            sort_row(keys, positions, spare_keys, spare, start, n, key_bytes(T(0)))
+        else:
+            for i in range(cuda.threadIdx.x, n, cuda.blockDim.x):
+                # Read as signed numbers, the upper half of the keys of 8 bytes would come first.
+                key = keys[start + i] ^ SIGN
+                place = 0
+                for j in range(n):
+                    other = keys[start + j] ^ SIGN
+                    place += other < key or (other == key and j < i)
+                positions[start + place] = i
+            cuda.syncthreads()

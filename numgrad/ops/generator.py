@@ -96,6 +96,11 @@ def cuda_generator(index: int) -> Generator:
     return found
 
 
+def generators() -> list[Generator]:
+    """The default generators of the CPU and of the GPUs in use."""
+    return [default_generator, *map(cuda_generator, devices.cuda.in_use())]
+
+
 def seed_cuda(seed: int, index: int | None = None) -> None:
     """Seed the default generator of a CUDA device, or of all: nothing of CUDA is used for it."""
     if index is None:

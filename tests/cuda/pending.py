@@ -1,11 +1,6 @@
 """The kernels that have no CUDA form yet, by file."""
 
 FILES = {
-    "indexing": """
-        add_along add_rows check_index combine_indices gather_along
-        join largest_along limit_rows multiply_along multiply_rows
-        put_along put_rows smallest_along take_rows triangle
-    """,
     "matmul": """
         matmul_packed matmul_small matmul_thin
     """,
@@ -13,14 +8,11 @@ FILES = {
         batch_norm_apply batch_norm_backward batch_norm_stats batch_norm_sums layer_norm_backward
         layer_norm_forward
     """,
-    "sorting": """
-        coordinates count_in_bins count_true count_values leading order
-        search sum_weights true_positions
-    """,
 }
 #: Kernels that run on the host alone, wherever the tensors are.
 HOST = {
     "survey",  # reads the headers of NumPy's arrays
+    "sum_weights",  # adds in order, one by one; on a GPU `add_rows` adds
     # The Mersenne Twister is one sequence; on a GPU `kernels/philox.py` draws.
     *"""
     bernoulli bernoulli_float32 bernoulli_float64 cauchy exponential

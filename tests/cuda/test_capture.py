@@ -59,6 +59,11 @@ def test_chains_are_one_kernel(device):
     assert len(compiled.graph.calls) == 1 and "one loop" in compiled.source
 
 
+def test_a_reduction_of_a_chain_is_one_kernel(device):
+    compiled = agree(lambda x, w: (x * w).exp().mean(-1), draw(2, 520), draw(520), times=3)
+    assert "reduces s1 by sum_rows" in compiled.source and len(compiled.graph.calls) == 1
+
+
 def test_integers_and_broadcasting_in_one_kernel(device):
     agree(
         lambda x, y: ((x + 1) * y, x > y), lambda k: ng.arange(4) + k, lambda k: ng.ones(3, 1) * k
@@ -245,6 +250,62 @@ def test_calls_on_several_streams(machine):
     side.synchronize()
     assert first.tolist() == [1.0, 1.0]
     np.testing.assert_allclose(second.tolist(), np.exp([2.0, 2.0]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_random_numbers(device, own):
+    x = ng.ones(8, device="cuda")
+    generator = ng.Generator("cuda").manual_seed(3) if own else None
+
+    def function(x):
+        return (
+            ng.nn.functional.dropout(x, 0.5)
+            if generator is None
+            else x + x.clone().uniform_(generator=generator)
+        )
+
+    compiled = ng.compile(function)
+    found = []
+    for draw in (function, compiled):
+        ng.manual_seed(5)
+        if own:
+            generator.manual_seed(3)
+        results = [draw(x).tolist() for _ in range(5)]
+        ng.manual_seed(5)
+        if own:
+            generator.manual_seed(3)
+        results.append(draw(x).tolist())
+        found.append(results)
+    assert found[0] == found[1] and found[0][0] != found[0][1]
+    assert compiled.reason is None and compiled.programs == 1
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_an_optimizer(device, name):
+    found = []
+    for place, wrap in (("cpu", lambda f: f), ("cuda", ng.compile)):
+        ng.manual_seed(1)
+        w = ng.linspace(-1, 1, 6).to(place).requires_grad_()
+        b = ng.zeros(6, device=place, requires_grad=True)
+        optimizer = getattr(ng.optim, name)([w, b], lr=0.1)
+        scheduler = ng.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+
+        def step(x):
+            loss = ((x * w + b) ** 2).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        function = wrap(step)
+        losses = []
+        for _ in range(8):
+            losses.append(function(ng.randn(6).to(place)))
+            scheduler.step()
+        found.append([*losses, w, b])
+    assert function.reason is None and function.programs <= 2
+    for own, other in zip(found[1], found[0], strict=True):
+        close(own, other)
 
 
 # ------------------------------------------------------------------ what cannot be captured

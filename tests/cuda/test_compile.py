@@ -32,6 +32,8 @@ MORE = {
     ("cumsum_integers", "float32"): 72,
     ("linear_scan", "float32"): 96,
     ("linear_scan", "float64"): 112,
+    ("order", "float32"): 80,  # places, keys and positions
+    ("order", "float64"): 80,
     ("philox_multinomial", "float32"): 96,  # words of the generator and a search at once
 }
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import numgrad as ng
+from numgrad import safetensors
 from numgrad.device import _dlpack, cuda
 from numgrad.utils.data import DataLoader, TensorDataset
 
@@ -179,9 +180,9 @@ def test_a_module_goes_there_and_back(simulator):
 def test_safetensors(simulator, tmp_path):
     path = str(tmp_path / "model.safetensors")
     x = ng.arange(4.0).cuda()
-    ng.safetensors.save_file({"x": x}, path)
-    assert ng.safetensors.load_file(path)["x"].is_cpu
-    found = ng.safetensors.load_file(path, device="cuda:1")["x"]
+    safetensors.save_file({"x": x}, path)
+    assert safetensors.load_file(path)["x"].is_cpu
+    found = safetensors.load_file(path, device="cuda:1")["x"]
     assert str(found.device) == "cuda:1" and found.tolist() == x.tolist()
     assert ng.load(path, map_location="cuda")["x"].is_cuda
 

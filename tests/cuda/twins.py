@@ -14,6 +14,8 @@ from numgrad.ops import _core
 LARGEST = 7000
 #: Launches of one kernel, for one T and one kind of layout, that are simulated.
 TIMES = 4
+#: Arguments that are working memory: what is left there is the form's own affair.
+WORKING = {"order": (2, 3, 4)}
 RTOL = {"float64": 1e-10, "float32": 2e-5}
 
 
@@ -65,6 +67,8 @@ class Comparison:
         for k, (own, copy) in enumerate(zip(_arrays(arguments), _arrays(copies), strict=True)):
             if type(copy) is not DeviceArray:
                 continue  # a number
+            if k in WORKING.get(kernel.name, ()):
+                continue
             found = cuda.to_host(copy)
             if own.dtype.kind == "f":
                 rtol = max(RTOL[own.dtype.name], narrow)

@@ -16,7 +16,18 @@ from _extension import coverage, docstrings, layers, reference, torch_names
 from test_layers import LAYERS
 
 #: Modules whose names are on the pages of others, or that are not for users.
-INSIDE = {"backends", "compile", "data", "device", "dtypes", "kernels", "ops", "tensor", "utils"}
+INSIDE = {
+    "backends",
+    "compile",
+    "data",
+    "device",
+    "dtypes",
+    "kernels",
+    "ops",
+    "run",
+    "tensor",
+    "utils",
+}
 
 
 def test_every_module_has_a_page_or_is_part_of_one():

@@ -17,7 +17,7 @@ import pytest
 
 import numgrad as ng
 from numgrad import kernels
-from numgrad.kernels import indexing, philox
+from numgrad.kernels import indexing, philox, radix, sorting
 from numgrad.kernels._contract import Kernel, flat, kernel, updates, writes
 from numgrad.nn import functional as F
 
@@ -236,6 +236,46 @@ def run_what_no_operation_launches(launch):
     sizes = (3.0, 2.0, 2.0, 1.0, -1.0)  # n, m, inner, step, skip
     launch(indexing.multiply_rows, x.dtype, 1, (x[:2].copy(), rows, x, *sizes), 4)
     draw_by_counting(launch)
+    sort_in_steps(launch)
+    write_in_order(launch)
+    for n in (1, 48, 331):
+        mask, counts = np.arange(n).astype(np.uint8) % 3, np.zeros(1, np.int64)
+        launch(sorting.count_true, np.dtype(np.uint8), 1, (mask, counts), n)
+
+
+def write_in_order(launch):
+    """The kernels that write at indices which were sorted, on a GPU."""
+    whole = np.dtype(np.int64)
+    index, targets = np.array([2, -1, 0, 2, 2, 1]), np.zeros(12, np.int64)
+    launch(indexing.row_targets, whole, 12, (index, targets, 3.0, 6.0, 1.0, 6.0), 12)
+    order = np.argsort(targets, kind="stable")
+    for name in ("put", "add", "multiply", "largest", "smallest"):
+        writer = getattr(indexing, f"{name}_sorted")
+        for step in (0.0, 1.0):
+            out, values = noise(6, 5), noise(12, 5)
+            arguments = (values, targets[order], order, out, 5.0, step, 6.0)
+            launch(writer, out.dtype, 12, arguments, values.size)
+    index = index.reshape(1, 3, 2) % 3
+    launch(indexing.along_targets, whole, 6, (index, targets[:6], 3.0, 3.0, 2.0), 6)
+
+
+def sort_in_steps(launch):
+    """The kernels that sort long rows on a GPU."""
+    for x in (noise(2, 300), noise(1, 4100).astype(np.float32), np.arange(90).reshape(2, 45) % 7):
+        x[0, 5] = x.max() + 1 if x.dtype.kind == "i" else np.nan
+        shape, n = x.shape, x.shape[1]
+        keys, positions, other_keys, other = (np.zeros(shape, np.int64) for _ in range(4))
+        across = radix.tiles(n)
+        counts = np.zeros((shape[0], radix.DIGITS * across), np.int64)
+        arguments = (x, keys, positions, float(n), float(n % 2))
+        launch(radix.sort_keys, x.dtype, x.size, arguments, x.size)
+        for byte in range(2):
+            shift, items = 8.0 * byte, shape[0] * across
+            launch(radix.count_digits, keys.dtype, items, (keys, counts, shift), x.size)
+            launch(radix.digit_starts, keys.dtype, shape[0], (counts,), counts.size)
+            arguments = (keys, positions, counts, other_keys, other, shift)
+            launch(radix.move_by_digit, keys.dtype, shape[0], arguments, x.size)
+            keys, positions, other_keys, other = other_keys, other, keys, positions
 
 
 #: What each distribution's kernel is launched with, and the dtypes of its numbers.

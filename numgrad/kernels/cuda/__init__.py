@@ -226,6 +226,9 @@ class Twin:
                 values.append(value.size)
             elif kind == "shape":
                 values.append(value.shape[axis])
+            elif kind == "rows":
+                width = value.shape[-1] if value.ndim else 1
+                values.append(width if axis else value.size // max(width, 1))
             elif kind == "count":
                 values.append(len(value))
             else:
@@ -256,7 +259,8 @@ def _parameter(
         if not listed and what == "size":
             return Parameter("size", position)
         if not listed and what.startswith("shape") and what[5:].isdigit():
-            return Parameter("shape", position, None, int(what[5:]))
+            kind = "rows" if specs[position].kind == "rows" else "shape"
+            return Parameter(kind, position, None, int(what[5:]))
     raise TypeError(
         f"{kernel} on CUDA: parameter {name!r} is none of items, {', '.join(parameters)} and their "
         "_size, _shape<k>, _sizes, _count"

@@ -27,6 +27,7 @@ def _vector(width):
 #: tuple, by one instruction; and the reverse.
 VECTOR = {width: _vector(width) for width in (1, 2, 4, 8, 16)}
 load4, store4 = VECTOR[4]
+load16 = VECTOR[16][0]
 
 
 @Intrinsic

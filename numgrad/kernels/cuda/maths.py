@@ -51,6 +51,11 @@ FUNCTIONS: dict[str, Function] = {
     "erf": _named("erf", lambda x: type(x)(math.erf(x))),
     "rsqrt": _named("rsqrt", lambda x: type(x)(1) / np.sqrt(x)),
     "sqrt": _named("sqrt", np.sqrt),
+    "raw_bits": Function(
+        "float_as_int",
+        "double_as_longlong",
+        lambda x: x.view(np.int32 if x.dtype == np.float32 else np.int64),
+    ),
 }
 #: The machine operations of `maths_bits.py`, by the names that LLVM has for them.
 MACHINE: dict[str, Function] = {

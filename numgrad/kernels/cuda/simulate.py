@@ -145,6 +145,15 @@ class _Cuda:
     def shfl_down_sync(self, mask: int, value: Any, delta: int) -> Any:
         return self._shuffle(value, lambda lane: lane + delta)
 
+    def match_any_sync(self, mask: int, value: Any) -> np.uint32:
+        own = self._module.threadIdx.x
+        self._exchange[own] = value
+        self._module.syncthreads()
+        first = own - own % 32
+        peers = [k for k in range(32) if self._exchange[first + k] == value]
+        self._module.syncthreads()
+        return np.uint32(sum(1 << k for k in peers))
+
     def syncwarp(self, mask: int = 0xFFFFFFFF) -> None:
         self._module.syncthreads()
 
