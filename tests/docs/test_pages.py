@@ -1,10 +1,10 @@
 """What the pages of the site show is what happens: their programs and sessions run."""
 
 import doctest
+import importlib.util
 import os
 import pathlib
 import re
-import runpy
 import subprocess
 import sys
 
@@ -84,18 +84,17 @@ def test_differences_are_differences(torch, title, text):
 
 
 def test_programs(tmp_path):
-    """The blocks of a page are one program; once more where a simulator stands in for a GPU."""
+    """The blocks of a page are one program; the simulator stands in for a GPU where it can."""
     path = tmp_path / "program.py"
     path.write_text("\n\n".join(text for _, text in blocks("adding_an_operation.md", "python")))
-    runpy.run_path(str(path), run_name="program")
-    pytest.importorskip("greenlet", reason="the CUDA simulator needs greenlet")
-    environment = {"NUMBA_ENABLE_CUDASIM": "1", "PYTHONPATH": str(DOCS.parent)}
+    simulated = importlib.util.find_spec("greenlet") is not None
+    environment = {**os.environ, "PYTHONPATH": str(DOCS.parent)}
     done = subprocess.run(
         [sys.executable, str(path)],
         capture_output=True,
         text=True,
-        env={**os.environ, **environment},
+        env={**environment, "NUMBA_ENABLE_CUDASIM": "1"} if simulated else environment,
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert "the same on" in done.stdout
+    assert "the same on" in done.stdout or not simulated
