@@ -2,7 +2,7 @@
 
 FILES = {
     "matmul": """
-        matmul_packed matmul_small matmul_thin
+        matmul_packed matmul_small matmul_thin matmul_tiny
     """,
     "normalization": """
         batch_norm_apply batch_norm_backward batch_norm_stats batch_norm_sums layer_norm_backward
