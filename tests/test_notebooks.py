@@ -13,6 +13,8 @@ FOLDER = pathlib.Path(__file__).parent.parent / "notebooks"
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning")
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.ipynb")), ids=lambda p: p.stem)
 def test_notebook_runs(path, tmp_path):
+    if path.stem.endswith("beside_pytorch"):
+        pytest.importorskip("torch", reason="PyTorch is not installed")
     kept = nbformat.read(path, as_version=4)
     assert all(c.outputs or "print" not in c.source for c in kept.cells if c.cell_type == "code")
     fresh = nbformat.read(path, as_version=4)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .. import kernels as package
-from ..kernels import cross_entropy, indexing, matmul, normalization, random
+from ..kernels import cross_entropy, indexing, matmul, normalization, radix, random
 from ..kernels._contract import Kernel
 from ..kernels._elementwise import Elementwise
 from . import elsewhere
@@ -198,6 +198,18 @@ class Draw:
         random.seed(state, 1.0)
         return state
 
+    def counter(self) -> np.ndarray:
+        """The state of a random generator that counts."""
+        return np.array([1, 0, 0])
+
+    def pairs(self, count: int) -> list:
+        """Keys and positions of rows, nothing sorted yet."""
+        return [self.out(*self.matrix, dtype=np.int64) for _ in range(count)]
+
+    def digits(self) -> np.ndarray:
+        """Counts of the digits of keys."""
+        return self.out(self.rows, radix.DIGITS * radix.tiles(self.width), dtype=np.int64)
+
 
 def _layer_norm_backward(d: Draw) -> list:
     block = normalization.rows_in_block(d.rows)
@@ -316,6 +328,7 @@ CALLS: list[tuple[str, Callable[[Draw], list]]] = [
         d.width, 1e-5]),
     ("layer_norm_backward", _layer_norm_backward),
     ("matmul_small", lambda d: _product(d, 8, 8, 8, max(1, d.n // 64))),
+    ("matmul_tiny", lambda d: _product(d, 8, 8, 8, max(1, d.n // 64))),
     ("matmul_thin", lambda d: _product(d, 4, *[_side(d)] * 2)),
     ("matmul_packed", lambda d: _product(d, *[_side(d)] * 3)),
     ("survey", lambda d: [*d.params(2), d.out(2, dtype=np.int64)]),
@@ -329,6 +342,21 @@ CALLS: list[tuple[str, Callable[[Draw], list]]] = [
     ("rmsprop_momentum", lambda d: [*d.params(4), 1e-3, 0.0, 1.0, 0.99, 1e-8, 0.9]),
     ("rmsprop_centered", lambda d: [*d.params(4), 1e-3, 0.0, 1.0, 0.99, 1e-8]),
     ("rmsprop_centered_momentum", lambda d: [*d.params(5), 1e-3, 0.0, 1.0, 0.99, 1e-8, 0.9]),
+    ("philox_bernoulli_*", lambda d: [d.counter(), d.out(d.n), d.new(d.n)]),
+    ("philox*_integers", lambda d: [d.counter(), d.out(d.n), 0.0, 100.0, 0.0, 0.0]),
+    ("philox_multinomial", lambda d: [
+        d.counter(), d.out(d.rows, 16, dtype=np.int64), d.new(*d.matrix), d.out(*d.matrix)]),
+    ("philox_geometric", lambda d: [d.counter(), d.out(d.n), -0.3, 0.0]),
+    ("philox_*", lambda d: [d.counter(), d.out(d.n), 0.3, 1.0]),
+    ("row_targets", lambda d: [
+        d.index(d.n, below=9), d.out(d.n, dtype=np.int64), 9, d.n, -1, 9]),
+    ("along_targets", lambda d: [
+        d.index(*d.cube, below=d.middle), d.out(*d.cube, dtype=np.int64), d.middle, d.middle,
+        d.inner]),
+    ("sort_keys", lambda d: [d.new(*d.matrix), *d.pairs(2), d.width, 0]),
+    ("count_digits", lambda d: [*d.pairs(1), d.digits(), 0]),
+    ("digit_starts", lambda d: [d.digits()]),
+    ("move_by_digit", lambda d: [*d.pairs(2), d.digits(), *d.pairs(2), 8]),
     ("seed", lambda d: [d.state(), 1]),
     ("uniform_*", lambda d: [d.state(), d.out(d.n), 0.0, 1.0]),
     ("*integers", lambda d: [d.state(), d.out(d.n), np.array([100, 0], np.uint64)]),
@@ -397,6 +425,9 @@ def _by_specs(kernel: Kernel, d: Draw) -> list:
     """Of reductions, extrema, writes by index and scans, whose parameters are alike."""
     fixed = {name: spec.dtype for name, spec in zip(kernel.parameters, kernel.specs, strict=True)}
     names = kernel.parameters
+    if names[:3] == ["values", "targets", "order"]:
+        targets = np.sort(d.index(d.rows, below=d.rows))
+        return [d.new(*d.matrix), targets, d.order(d.rows), d.out(*d.matrix), d.width, 1, d.rows]
     if names[:3] == ["values", "index", "out"]:
         if "skip" in names:
             return [

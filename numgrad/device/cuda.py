@@ -495,12 +495,25 @@ def run(kernel: Any, dtype: np.dtype, n: int, arguments: tuple, work: int) -> No
         raise NotImplementedError(f"the kernel {kernel.name} has no CUDA form yet")
     index = _index(arguments)
     if not twin.by_value and any(type(a) is np.ndarray for a in arguments):
+        _check_written(kernel, arguments, index)
         arguments = tuple(
             [upload(a, index=index) if type(a) is np.ndarray else a for a in arguments]
         )
     build, items, own_block, values = twin.plan(dtype, n, arguments, tables)
     if items:
         start(twin, build, items, own_block, values, index)
+
+
+def _check_written(kernel: Any, arguments: tuple, index: int) -> None:
+    """Raise PyTorch's error where a kernel would write to the host beside a device."""
+    specs = getattr(kernel, "specs", None)  # an elementwise kernel writes its last argument
+    for k, argument in enumerate(arguments):
+        reads = k + 1 < len(arguments) if specs is None else specs[k].effect == "reads"
+        if type(argument) is np.ndarray and not reads:
+            raise RuntimeError(
+                "Expected all tensors to be on the same device, but found at least two devices, "
+                f"cuda:{index} and cpu!"
+            )
 
 
 def start(twin: Any, build: Any, items: int, own_block: bool, values: list, index: int) -> None:

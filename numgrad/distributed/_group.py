@@ -18,7 +18,7 @@ from ..device import cpu
 from ._errors import DistBackendError
 from ._mpi import MPIEngine
 from ._solo import SoloEngine
-from ._wait import fail, wait
+from ._wait import fail, failed, wait
 from ._world import World
 
 #: The longest text about a call that ranks exchange when they disagree.
@@ -188,8 +188,11 @@ class Work:
     def agreed(self) -> bool:
         """Whether all ranks have come to it; DistBackendError where they have called something else."""
         if self._compare is not None:
-            if not self._compare.Test():
-                return False
+            try:
+                if not self._compare.Test():
+                    return False
+            except self.group.world.mpi.Exception as error:
+                failed(self.group.world, self.group.ranks, self.text(), error)
             self._compare = None
             if self._most[0] != -self._most[1]:
                 self._disagree()
@@ -218,7 +221,7 @@ class Work:
                 if not request.Test():
                     return False
         except Exception as error:  # MPI's or NCCL's
-            fail(self.group.world, f"{self.text()} failed: {error}")
+            failed(self.group.world, self.group.ranks, self.text(), error)
         self.done = True
         if self.finish is not None:
             self.finish()
@@ -282,7 +285,7 @@ class Message:
             if not self.request.Test(self.status):
                 return False
         except Exception as error:  # MPI's or NCCL's
-            fail(self.group.world, f"{self.what} failed: {error}")
+            failed(self.group.world, self.peers, self.what, error)
         self.done = True
         if self.finish is not None:
             self.finish()

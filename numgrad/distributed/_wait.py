@@ -52,6 +52,17 @@ def wait(
             _yield()
 
 
+def failed(world: World, ranks: list[int], what: str, error: Exception) -> NoReturn:
+    """MPI or NCCL has raised: because a rank is gone, of which we may hear in a moment."""
+    until = time.monotonic() + GRACE
+    while world.control is not None and time.monotonic() < until:
+        lost = next((world.gone[rank] for rank in ranks if rank in world.gone), None)
+        if lost is not None:
+            fail(world, f"{what} cannot complete: {lost}")
+        time.sleep(0.01)
+    fail(world, f"{what} failed: {error}")
+
+
 def fail(world: World, text: str) -> NoReturn:
     """Raise; nothing is possible in this world any more."""
     world.lose(text)

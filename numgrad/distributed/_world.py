@@ -363,6 +363,9 @@ def _meet(
     except OSError as error:
         raise DistNetworkError(f"MASTER_ADDR {address[0]!r} is not known: {error}") from None
     control = Control(rank, size, address, timeout)
+    # MPICH's other way between hosts, UCX, ends the process by a segmentation fault when the host at
+    # the other end is lost; libfabric reports an error.
+    os.environ.setdefault("MPIR_CVAR_CH4_NETMOD", "ofi")
     os.environ["PMI_PORT"], os.environ["PMI_ID"] = f"{address[0]}:{address[1]}", str(rank)
     return World(control)
 

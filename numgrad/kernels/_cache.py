@@ -26,6 +26,11 @@ import types as python_types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+try:
+    import fcntl
+except ImportError:  # not a POSIX system: every process compiles for itself
+    fcntl = None  # type: ignore[assignment]
+
 import llvmlite
 import llvmlite.binding as llvm
 import numba
@@ -38,6 +43,9 @@ _FORMAT, _DIGEST, _LENGTH = 2, 32, 2
 _SUFFIX, _WRITING = ".kernel", ".writing-"
 #: Seconds after which a file that is still being written is what a killed process has left.
 _ABANDONED = 3600.0
+#: The file of locks, and how long to wait for a process that compiles the same and may hang.
+_LOCKS, _PATIENCE = ".locks", 60.0
+_lock_files: dict[pathlib.Path, int] = {}
 
 
 def directory() -> pathlib.Path | None:
@@ -231,6 +239,52 @@ def read(name: str) -> bytes | None:
     if hashlib.sha256(rest).digest() != content[:_DIGEST]:
         return None
     return rest[_LENGTH + int.from_bytes(rest[:_LENGTH], "little") :]
+
+
+@contextlib.contextmanager
+def made_once(name: str) -> Iterator[bytes | None]:
+    """As `read`; where there is nothing, the block makes it and calls `write`, and other processes
+    wait for that: of several that begin together, one compiles and the others load."""
+    stored = read(name)
+    if stored is not None:
+        yield stored
+        return
+    held = _lock(name)
+    try:
+        yield read(name) if held is not None else None
+    finally:
+        if held is not None:
+            fcntl.lockf(held, fcntl.LOCK_UN, 1, _place(name))
+
+
+def _lock(name: str) -> int | None:
+    """The descriptor through which this process holds the lock of a name, None where it can't.
+
+    A lock is a byte of one file, far behind its end. The system gives it back when the process ends,
+    but also when it closes the file anywhere, so it never does.
+    """
+    folder = directory()
+    if folder is None or fcntl is None:
+        return None
+    try:
+        if folder not in _lock_files:
+            folder.mkdir(parents=True, exist_ok=True)
+            _lock_files[folder] = os.open(folder / _LOCKS, os.O_RDWR | os.O_CREAT, 0o666)
+        until = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.lockf(_lock_files[folder], fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _place(name))
+                return _lock_files[folder]
+            except (BlockingIOError, PermissionError):
+                if time.monotonic() > until:
+                    return None
+                time.sleep(0.005)
+    except OSError:  # a folder that can't be written, a file system without locks
+        return None
+
+
+def _place(name: str) -> int:
+    return int(name[:15], 16)
 
 
 def write(name: str, payload: bytes, label: str) -> None:

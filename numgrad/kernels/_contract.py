@@ -319,32 +319,36 @@ def native_address(
     with _compile_lock:
         started = time.perf_counter()
         name = _cache.key(name, _entry_fingerprint())
-        stored = _cache.read(name)
-        if stored is not None:
-            address = _load(*pickle.loads(stored))
-        else:
-            for listener in listeners:
-                listener(*label)
-            # A compilation makes millions of objects that live until its end: looking through
-            # them for cycles again and again takes a seventh of its time.
-            collecting = gc.isenabled()
-            gc.disable()
-            try:
-                dispatcher = njit(signature, **OPTIONS)(function)
-                (result,) = dispatcher.overloads.values()
-                with global_compiler_lock:
-                    entry, symbol = _entry(result, specs)
-            finally:
-                if collecting:
-                    gc.enable()
-                for listener in listeners:
-                    listener(None, None)
-            code = [lib.serialize_using_object_code()[2][0] for lib in (result.library, entry)]
-            _cache.write(name, pickle.dumps((symbol, code)), f"{label[0]}({label[1]})")
-            address = entry.get_pointer_to_function(symbol)
-            _keep_alive.append((result, entry))
+        with _cache.made_once(name) as stored:
+            if stored is not None:
+                address = _load(*pickle.loads(stored))
+            else:
+                address = _build(function, signature, label, name, specs)
         compiled.append(Compiled(*label, time.perf_counter() - started, stored is not None))
         return address
+
+
+def _build(function: Any, signature: Any, label: tuple[str, str], name: str, specs: Any) -> int:
+    for listener in listeners:
+        listener(*label)
+    # A compilation makes millions of objects that live until its end: looking through them for
+    # cycles again and again takes a seventh of its time.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        dispatcher = njit(signature, **OPTIONS)(function)
+        (result,) = dispatcher.overloads.values()
+        with global_compiler_lock:
+            entry, symbol = _entry(result, specs)
+    finally:
+        if collecting:
+            gc.enable()
+        for listener in listeners:
+            listener(None, None)
+    code = [lib.serialize_using_object_code()[2][0] for lib in (result.library, entry)]
+    _cache.write(name, pickle.dumps((symbol, code)), f"{label[0]}({label[1]})")
+    _keep_alive.append((result, entry))
+    return entry.get_pointer_to_function(symbol)
 
 
 _keep_alive: list[object] = []

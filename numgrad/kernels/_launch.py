@@ -82,14 +82,14 @@ def _compiled(function: Callable, signature, **options) -> Any:
     """The machine code of `function`, from the disk cache where it has it."""
     name = _cache.key(_cache.fingerprint(function), (signature, sorted(options.items())))
     context = cpu_target.target_context
-    stored = _cache.read(name)
-    if stored is not None:
-        rtsys.initialize(context)  # symbols that Numba's wrappers refer to
-        return CompileResult._rebuild(context, *pickle.loads(stored))
-    dispatcher = njit(signature, **options)(function)
-    (result,) = dispatcher.overloads.values()
-    _cache.write(name, pickle.dumps(result._reduce()), function.__name__)
-    return result
+    with _cache.made_once(name) as stored:
+        if stored is not None:
+            rtsys.initialize(context)  # symbols that Numba's wrappers refer to
+            return CompileResult._rebuild(context, *pickle.loads(stored))
+        dispatcher = njit(signature, **options)(function)
+        (result,) = dispatcher.overloads.values()
+        _cache.write(name, pickle.dumps(result._reduce()), function.__name__)
+        return result
 
 
 class _Launcher:

@@ -347,7 +347,7 @@ def row_targets(
     begin, end, index: INDEX, targets: writes(INDEX), n: COUNT, m: COUNT, skip: COUNT, limit: COUNT
 ):
     """targets[o · m + i] = the row o · n + index[i] of an array (outer, n, ...), or `limit` where
-    the index is `skip`; an index may count from the end."""
+    the index is `skip`; an index may count from the end. Four operations an element."""
     for p in range(begin, end):
         k = index[p % m]
         k = k + n if k < 0 else k
@@ -368,7 +368,7 @@ def along_targets(
     begin, end, index: INDEX, targets: writes(INDEX), n: COUNT, m: COUNT, inner: COUNT
 ):
     """targets[e] = the position of [o, index[e], j] in an array (outer, n, inner), e being the
-    position of [o, i, j] in (outer, m, inner)."""
+    position of [o, i, j] in (outer, m, inner). Four operations an element."""
     for e in range(begin, end):
         row = e // inner
         targets[e] = (row // m * n + index[e]) * inner + (e - row * inner)

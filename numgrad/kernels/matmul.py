@@ -188,6 +188,8 @@ def matmul_tiny(
     sum that fills vectors, and few rows, its elements are dot products; else B is transposed first.
 
     out[i, j] = beta * out[i, j] + alpha * sum_p A[i, p] B[p, j] + bias[j]
+
+    Reads a and b, writes out; 2 m n k operations.
     """
     m, n, k = sizes[1], sizes[2], sizes[3]
     a_row, a_k, b_k, b_column, a_step, b_step = layout(a, b, sizes)

@@ -244,25 +244,50 @@ def _log_normal(z, mean, std):
 
 
 philox_uniform = _filler(
-    "philox_uniform", units, _uniform, "out[i] = u · b + a, u uniform in [0, 1)."
+    "philox_uniform",
+    units,
+    _uniform,
+    "out[i] = u · b + a, u uniform in [0, 1). Forty operations an element.",
 )
-philox_normal = _filler("philox_normal", normals, _scaled, "out[i] = z · b + a, z normal.")
-philox_log_normal = _filler("philox_log_normal", normals, _log_normal, "out[i] = exp(z · b + a).")
+philox_normal = _filler(
+    "philox_normal",
+    normals,
+    _scaled,
+    "out[i] = z · b + a, z normal. A logarithm, a sine and forty operations an element.",
+)
+philox_log_normal = _filler(
+    "philox_log_normal",
+    normals,
+    _log_normal,
+    "out[i] = exp(z · b + a), z normal. An exponential, a logarithm, a sine and forty operations an "
+    "element.",
+)
 philox_bernoulli = _filler(
-    "philox_bernoulli", units, _event, "out[i] = b with the probability a, else 0."
+    "philox_bernoulli",
+    units,
+    _event,
+    "out[i] = b with the probability a, else 0. Forty operations an element.",
 )
 philox_exponential = _filler(
-    "philox_exponential", units, _exponential, "out[i] = -log(1 - u) / a; b is not read."
+    "philox_exponential",
+    units,
+    _exponential,
+    "out[i] = -log(1 - u) / a; b is not read. A logarithm and forty operations an element.",
 )
 philox_cauchy = _filler(
-    "philox_cauchy", units, _cauchy, "out[i] = a + b · tan(π (u - 1/2)); u = 0 counts as 2⁻⁵⁴."
+    "philox_cauchy",
+    units,
+    _cauchy,
+    "out[i] = a + b · tan(π (u - 1/2)); u = 0 counts as 2⁻⁵⁴. A tangent and forty operations an "
+    "element.",
 )
 philox_geometric = _filler(
     "philox_geometric",
     units,
     _geometric,
     "out[i] = ceil(log(1 - u) / a), 1 at least, a the logarithm of the probability of failure: "
-    "trials up to and with the first success; b is not read.",
+    "trials up to and with the first success; b is not read. A logarithm and forty operations an "
+    "element.",
 )
 
 
@@ -281,7 +306,9 @@ def _each(name: str, dtype: type) -> Kernel:
             state[OFFSET] = offset + words(zero)
 
     fill.__name__ = fill.__qualname__ = name
-    fill.__doc__ = "out[i] = 1 with the probability probabilities[i], else 0."
+    fill.__doc__ = (
+        "out[i] = 1 with the probability probabilities[i], else 0. Forty operations an element."
+    )
     made = kernel(fill, items=_one)
 
     @made.on_cuda(items=_groups)
@@ -378,10 +405,13 @@ def _integer_filler(name: str, sources: int, doc: str) -> Kernel:
 philox_integers = _integer_filler(
     "philox_integers",
     1,
-    "out[i] = word mod span + base; span and base in halves of 32 bits, modulo 2^64.",
+    "out[i] = word mod span + base; span and base in halves of 32 bits, modulo 2^64. Forty operations "
+    "an element.",
 )
 philox_wide_integers = _integer_filler(
-    "philox_wide_integers", 2, "`philox_integers` with words of 64 bits; a span of 0 is 2^64."
+    "philox_wide_integers",
+    2,
+    "`philox_integers` with words of 64 bits; a span of 0 is 2^64. Forty operations an element.",
 )
 
 
@@ -396,7 +426,8 @@ def philox_multinomial(
 ):
     """out[i, k] = an index into weights[i], drawn with replacement in proportion to the weights.
 
-    weights and `cumulative`, which is scratch space, (count, n); out (count, draws).
+    weights and `cumulative`, which is scratch space, (count, n); out (count, draws). Two operations
+    an element of weights, and as many comparisons for each drawn as n has bits.
     """
     if begin < end and out.size > 0:
         seed, offset = state[SEED], state[OFFSET]

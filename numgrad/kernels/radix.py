@@ -92,7 +92,8 @@ def sort_keys(
     begin, end, x: flat, keys: writes(flat(np.int64)), positions: writes(flat(np.int64)),
     n: COUNT, descending: COUNT,
 ):  # fmt: skip
-    """keys = `sort_key` of each element, positions = 0 ... n - 1 in each row of n."""
+    """keys = `sort_key` of each element, positions = 0 ... n - 1 in each row of n. Four operations
+    an element."""
     for i in range(begin, end):
         keys[i] = sort_key(x[i], descending != 0)
         positions[i] = i % n
@@ -124,7 +125,8 @@ def digit(key, shift):
 
 @kernel(items=_tile_items)
 def count_digits(begin, end, keys: KEYS, counts: updates(KEYS), shift: COUNT):
-    """counts[i, d · tiles + t] = how many keys of tile t of row i have the byte d at `shift`."""
+    """counts[i, d · tiles + t] = how many keys of tile t of row i have the byte d at `shift`. Two operations an
+    element of keys."""
     n = keys.shape[1]
     across = (n + TILE - 1) // TILE
     for item in range(begin, end):
@@ -158,7 +160,7 @@ scan = block_scan(np.int64)
 
 @kernel(items=lambda counts: counts.shape[0])
 def digit_starts(begin, end, counts: updates(KEYS)):
-    """counts[i, k] = the sum of what counts[i] held before k."""
+    """counts[i, k] = the sum of what counts[i] held before k. One operation an element."""
     for row in range(begin, end):
         total = 0
         for k in range(counts.shape[1]):
@@ -196,7 +198,8 @@ def move_by_digit(
 ):  # fmt: skip
     """Each pair to the place of its byte at `shift`, in the order of the tile that it is in.
 
-    starts: `digit_starts` of `count_digits`. On the CPU an item is a row, on CUDA a tile.
+    starts: `digit_starts` of `count_digits`. On the CPU an item is a row, on CUDA a tile. Four
+    operations an element of keys.
     """
     n = keys.shape[1]
     across = (n + TILE - 1) // TILE

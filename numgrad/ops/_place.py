@@ -13,6 +13,7 @@ import numpy as np
 
 from ..autograd import tape
 from ..autograd.tape import mode
+from ..device import DeviceArray
 from ..dtypes import BOOL, INT32, INT64
 from ..kernels import indexing as kernels
 from ..kernels import sorting as finding
@@ -35,6 +36,7 @@ from ._core import (
     wrap,
     zeros,
 )
+from ._rank import rank
 
 BITS = kernels.BITS
 WIDE = np.dtype(np.int64)
@@ -178,9 +180,17 @@ def write_rows(
         write_rows(kernel, counts, place, index, copy_array(values, INT32), skip)
         assign(target, counts)
         return
+    kind = BITS[dtype.itemsize] if moves else dtype
+    if sorts_indices(target, place.m, place.outer * place.inner):
+        targets = _core.empty(place.outer * place.m, INT64, target)
+        limit = place.outer * place.n
+        sizes = (float(place.n), float(place.m), float(skip), float(limit))
+        launch(kernels.row_targets, WIDE, targets.size, (dense(index), targets, *sizes))
+        write_in_order(kernel, kind, target, targets, values, limit, place.inner)
+        return
     launch(
         kernel,
-        BITS[dtype.itemsize] if moves else dtype,
+        kind,
         kernels.column_items(place.outer, place.inner),
         (
             dense(values),
@@ -194,6 +204,27 @@ def write_rows(
         ),
         count,
     )
+
+
+#: A GPU goes along so many indices one after the other, or further where it has this many columns.
+_FEW, _COLUMNS = 32, 1 << 16
+
+
+def sorts_indices(target: Any, m: int, columns: int) -> bool:
+    """Whether indices are sorted before they are written to, so that elements that several of them
+    name have their values in the order of the indices, and all others are written at once."""
+    return type(target) is DeviceArray and m > _FEW and columns < _COLUMNS
+
+
+def write_in_order(
+    kernel: Any, kind: np.dtype, out: Any, targets: Any, values: Any, limit: int, inner: int
+) -> None:
+    """Write rows of `inner` values where `targets` say, as `kernel` does; those from `limit` on are
+    left out."""
+    order, ordered = rank(targets.reshape(1, -1), below=limit + 1)
+    sizes = (float(inner), 0.0 if values.size == 1 else 1.0, float(limit))
+    arguments = (dense(values), ordered, order, out, *sizes)
+    launch(kernels.SORTED[kernel], kind, targets.size, arguments, targets.size * inner)
 
 
 def check_range(index: Any, low: int, high: int, fail: Callable, *arguments: Any) -> None:
@@ -265,14 +296,18 @@ def true_positions(mask: Any, what: str) -> Any:
 
     How many there are, Python has to know: `what` is the operation that asks.
     """
-    mask = dense(values(mask, what))
+    on_gpu = type(mask) is DeviceArray
+    mask = dense(mask if on_gpu else values(mask, what))
     size = mask.size
     blocks = -(-size // finding.BLOCK)
-    if blocks <= 1:
+    if blocks <= 1 and not on_gpu:
         starts, total = _ZERO, int(np.count_nonzero(mask))
+    elif not blocks:
+        starts, total = _ZERO, 0
     else:
         counts = _core.empty(blocks, INT64, mask)
         launch(finding.count_true, WIDE, blocks, (mask, counts), size)
+        counts = values(counts, what)
         starts = np.cumsum(counts)
         total = int(starts[-1])
         starts -= counts

@@ -110,7 +110,7 @@ def pin_memory(tensor: Tensor) -> Tensor:
     if cuda.is_pinned(source) or cuda.unavailable() is not None:
         return tensor
     data = cuda.empty_pinned(source.shape, source.dtype)
-    np.copyto(data, values(source, "pin_memory"))
+    data[...] = values(source, "pin_memory")
     return wrap(data)
 
 

@@ -7,8 +7,12 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
+from ..device import DeviceArray
 from ..dtypes import INT64, promote
 from ..kernels import sorting as kernels
+from ..kernels.indexing import add_rows
 from . import _core
 from ._core import (
     Tensor,
@@ -25,7 +29,7 @@ from ._core import (
     wrap,
     write_out,
 )
-from ._place import WIDE
+from ._place import WIDE, place_along, write_rows
 
 
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
@@ -54,6 +58,15 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if weights._data.dtype != np.float32:
         weights = cast(weights, np.dtype(np.float64))
     out = _core.zeros((count,), weights._data.dtype, data)
+    if type(out) is DeviceArray:
+        write_rows(
+            add_rows,
+            out,
+            place_along((count,), 0, data.shape, data.size),
+            values,
+            dense(weights._data),
+        )
+        return wrap(out)
     launch(kernels.sum_weights, out.dtype, 1, (values, dense(weights._data), out))
     return wrap(out)
 
@@ -122,15 +135,15 @@ def unique(
         equal_nan=False,
     )
     found = [values, inverse.reshape(data.shape if axis is None else (-1,)), counts]
-    return _chosen(found, return_inverse, return_counts)
+    return _chosen(found, return_inverse, return_counts, data)
 
 
-def _chosen(found: list, return_inverse: bool, return_counts: bool) -> Any:
-    """The values alone, or with what else was asked for."""
+def _chosen(found: list, return_inverse: bool, return_counts: bool, like: Any) -> Any:
+    """The values alone, or with what else was asked for, on the device of `like`."""
     wanted = [True, return_inverse, return_counts]
     dtypes = [found[0].dtype, INT64, INT64]
     results = [
-        wrap(np.ascontiguousarray(array, dtype).reshape(array.shape))
+        wrap(devices.move(np.ascontiguousarray(array, dtype).reshape(array.shape), like))
         for array, dtype, want in zip(found, dtypes, wanted, strict=True)
         if want
     ]
@@ -149,7 +162,7 @@ def unique_consecutive(
     tensor([1, 2, 1])
     """
     data = check_tensor(input, "unique_consecutive", "input")._data
-    data = _core.values(data, "unique_consecutive")
+    own, data = data, _core.values(data, "unique_consecutive")
     if dim is None:
         listed = data.reshape(-1)
     else:
@@ -165,7 +178,7 @@ def unique_consecutive(
     if dim is None:
         inverse = inverse.reshape(data.shape)
     counts = np.diff(np.append(np.flatnonzero(fresh), count))
-    return _chosen([values, inverse, counts], return_inverse, return_counts)
+    return _chosen([values, inverse, counts], return_inverse, return_counts, own)
 
 
 def searchsorted(

@@ -16,6 +16,7 @@ from ._core import (
     Tensor,
     cast,
     check,
+    check_same_device,
     check_tensor,
     dense,
     empty,
@@ -138,6 +139,8 @@ def cross_entropy(
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
     logits, labels = input._data, target._data
+    if type(logits) is not type(labels):
+        check_same_device(logits, labels)
     if logits.dtype.kind != "f":
         log_softmax(input, 1 if logits.ndim > 1 else 0)  # raises
     if labels.shape == logits.shape:
@@ -303,6 +306,8 @@ def nll_loss(
         for n in shape[2:]:
             inner *= n
     data, labels = dense(input._data), _indices(target)
+    if type(data) is not type(labels):
+        check_same_device(data, labels)
     dtype = data.dtype
     if dtype.kind != "f":
         raise NotImplementedError(

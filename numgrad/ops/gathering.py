@@ -41,7 +41,9 @@ from ._place import (
     modify,
     product,
     raise_along,
+    sorts_indices,
     take_flat,
+    write_in_order,
 )
 from ._results import given
 from .creation import fill_array, ones_like
@@ -164,9 +166,16 @@ def _write_along(kernel: Any, target: Any, axis: int, index: Any, values: Any) -
         assign(target, array)
         return
     inner = product(index.shape[axis + 1 :])
+    kind = BITS[target.itemsize] if kernel is kernels.put_along else target.dtype
+    if sorts_indices(target, index.shape[axis], count // index.shape[axis]):
+        targets = _core.empty(count, INT64, target)
+        sizes = (float(target.shape[axis]), float(index.shape[axis]), float(inner))
+        launch(kernels.along_targets, INT64, count, (dense(index), targets, *sizes))
+        write_in_order(kernel, kind, part, targets, values, part.size, 1)
+        return
     launch(
         kernel,
-        BITS[target.itemsize] if kernel is kernels.put_along else target.dtype,
+        kind,
         kernels.column_items(product(index.shape[:axis]), inner),
         (
             dense(values),

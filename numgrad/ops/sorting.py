@@ -10,7 +10,12 @@ from typing import Any
 
 import numpy as np
 
+import numgrad.device as devices
+
+from ..autograd import tape
+from ..device import DeviceArray
 from ..dtypes import INT64
+from ..dtypes import int64 as _int64
 from ..kernels import sorting as kernels
 from . import _core
 from ._core import (
@@ -24,10 +29,12 @@ from ._core import (
     wrap,
     write_out,
 )
+from ._rank import rank
 from ._results import given
 from ._return_types import return_type
-from .elementwise import lerp
+from .elementwise import clamp_min, div, eq, isnan, lerp, sub, where
 from .gathering import gather_same
+from .reduction import sum
 from .views import clone, movedim, reshape, squeeze, unsqueeze
 
 _Sort = return_type("sort", "values", "indices")
@@ -38,14 +45,22 @@ _NanMedian = return_type("nanmedian", "values", "indices")
 _Mode = return_type("mode", "values", "indices")
 
 
+#: A GPU sorts rows longer than this, if there are fewer than so many, in steps by all blocks.
+_LONG, _MANY = 1 << 12, 256
+
+
 def _order(data: Any, axis: int, descending: bool) -> Any:
     """The positions along an axis in sorted order; equal elements keep theirs."""
     last = axis == data.ndim - 1
     x = dense(data if last else np.moveaxis(data, axis, -1))
+    if x.dtype.kind == "b":
+        x = x.view(np.uint8)
+    n = x.shape[-1]
+    if type(x) is DeviceArray and n > _LONG and x.size < _MANY * n:
+        positions = rank(x.reshape(-1, n), descending)[0].reshape(x.shape)
+        return positions if last else np.moveaxis(positions, -1, axis)
     positions = _core.empty(x.shape, INT64, x)
     if x.size:
-        if x.dtype.kind == "b":
-            x = x.view(np.uint8)
         working = [_core.empty(x.shape, INT64, x) for _ in range(3)]
         arguments = (x, positions, *working, float(descending))
         launch(kernels.order, x.dtype, x.size // x.shape[-1], arguments, 16 * x.size)
@@ -256,15 +271,18 @@ def _median(
 def _middle(data: Any, axis: int, ignore_nan: bool) -> Any:
     """Where the lower median is; the first NaN if there is one, or the median of the others."""
     order = _order(data, axis, False)
-    middle = (data.shape[axis] - 1) // 2
-    positions = order[(slice(None),) * axis + (slice(middle, middle + 1),)]
+    size = data.shape[axis]
     if data.dtype.kind != "f":
-        return positions
-    nan = np.isnan(_core.values(data, "median"))
-    if ignore_nan:
-        count = data.shape[axis] - np.count_nonzero(nan, axis, keepdims=True)
-        return np.take_along_axis(order, np.maximum(count - 1, 0) // 2, axis)
-    return np.where(nan.any(axis, keepdims=True), nan.argmax(axis, keepdims=True), positions)
+        middle = (size - 1) // 2
+        return order[(slice(None),) * axis + (slice(middle, middle + 1),)]
+    with tape.set_grad(False):
+        # All NaN are at the end, in their order.
+        numbers = sub(size, sum(isnan(wrap(data)), axis, keepdim=True, dtype=_int64))
+        if ignore_nan:
+            place = div(clamp_min(sub(numbers, 1), 0), 2, rounding_mode="floor")
+        else:
+            place = where(eq(numbers, size), (size - 1) // 2, numbers)
+        return gather_same(wrap(dense(order)), axis, place)._data
 
 
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
@@ -287,6 +305,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     start = np.maximum.accumulate(np.where(begins, places, 0), -1)
     longest = (places - start).argmax(-1)[..., None]
     positions = np.moveaxis(np.take_along_axis(order, longest, -1), -1, axis)
+    positions = devices.move(positions, source._data)
     return _finish(_one(_Mode, source, positions, axis, keepdim, "ModeBackward0"), input, out)
 
 
@@ -364,10 +383,11 @@ def _quantile(
         chosen = {"lower": below, "higher": above, "nearest": np.rint(places)}[interpolation]
         result = _at(ordered, chosen)
     else:
-        weight = places - below
+        weight = np.asarray(places - below)
         if interpolation == "midpoint":
             weight = np.full_like(weight, 0.5)
-        result = lerp(_at(ordered, below), _at(ordered, above), wrap(np.asarray(weight)))
+        weight = wrap(devices.move(weight, ordered._data))
+        result = lerp(_at(ordered, below), _at(ordered, above), weight)
     result = movedim(result, -1, 0)
     if keepdim and dim is None:
         result = reshape(result, (-1, *[1] * data.ndim))
@@ -379,7 +399,8 @@ def _quantile(
 
 
 def _at(ordered: Any, places: Any) -> Any:
-    return gather_same(ordered, ordered._data.ndim - 1, wrap(places.astype(INT64)))
+    index = devices.move(places.astype(INT64), ordered._data)
+    return gather_same(ordered, ordered._data.ndim - 1, wrap(index))
 
 
 def _checked_q(data: Any, q: Any) -> Any:

@@ -209,4 +209,4 @@ def test_a_planted_spill_is_named():
     assert "✗ spills:" in str(bench.explain(spilling))
 
     (own,) = bench.explain("add").cuda
-    assert not own.spills and own.loads.get(16) == 2 and own.stores.get(16) == 1
+    assert not own.spills and own.loads[16] == 2 * own.stores[16] > 0

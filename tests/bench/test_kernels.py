@@ -83,8 +83,8 @@ def test_ceilings_say_what_is_shortest():
 def test_measured_ceilings():
     own = ceilings.measure(1)
     assert [level.name for level in own.levels] == ["L1", "L2", "memory"]
-    assert all(level.read >= level.copy > 1e7 for level in own.levels)
-    assert own.operations["float32"] > own.operations["float64"] > 1e7
+    assert all(min(level.read, level.copy) > 1e7 for level in own.levels)
+    assert min(own.operations["float32"], own.operations["float64"]) > 1e7
 
 
 def test_a_run_table_pictures_and_figures(tmp_path, capsys):

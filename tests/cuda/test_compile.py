@@ -32,9 +32,9 @@ MORE = {
     ("cumsum_integers", "float32"): 72,
     ("linear_scan", "float32"): 96,
     ("linear_scan", "float64"): 112,
-    ("philox_multinomial", "float32"): 96,  # words of the generator and a search at once
     ("order", "float32"): 80,  # places, keys and positions
     ("order", "float64"): 80,
+    ("philox_multinomial", "float32"): 96,  # words of the generator and a search at once
 }
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.
 FLOAT64 = re.compile(r"^\s*(?:@\S+ )?((?!cvt|mov|ld|st|selp)\w[\w.]*\.f64)\b", re.MULTILINE)

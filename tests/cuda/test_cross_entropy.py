@@ -61,7 +61,9 @@ def test_targets_out_of_range(bad, simulator):
     target[400:600:50] = bad
     for function in (ng.nn.functional.cross_entropy, ng.nn.functional.nll_loss):
         with pytest.raises(IndexError, match=f"Target {bad} is out of bounds"):
-            function(x, target.cuda())
+            function(x, target.cuda()).cpu()
+        with pytest.raises(RuntimeError, match="found at least two devices, cuda:0 and cpu!"):
+            function(x, target)
 
 
 def test_a_gpu_has_its_own_blocks():

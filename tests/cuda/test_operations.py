@@ -73,6 +73,10 @@ def test_like_the_cpu(expression):
         )
 
 
+#: A GPU draws other numbers than the CPU.
+DRAWN = tuple(f"{name}_(" for name in ("bernoulli", "exponential", "normal", "uniform"))
+
+
 @pytest.mark.parametrize("form", INPLACE)
 def test_in_place(form):
     found = []
@@ -88,4 +92,5 @@ def test_in_place(form):
         except (NotImplementedError, TypeError) as error:
             skip_what_is_pending(error)
         found.append(target.cpu().numpy())
-    np.testing.assert_allclose(*found, rtol=1e-6)
+    if not form.startswith(DRAWN):
+        np.testing.assert_allclose(*found, rtol=1e-6)

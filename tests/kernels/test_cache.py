@@ -72,6 +72,67 @@ def test_eight_processes_on_an_empty_cache(tmp_path):
     assert [process.wait() for process in running] == [0] * 8
 
 
+_COUNTING = (
+    _MAKER.replace(
+        "\nx, out",
+        """
+from numgrad.kernels import _contract
+made = []
+_contract.listeners.append(lambda name, *rest: name and made.append(name))
+x, out""",
+    )
+    + "\nprint(len(made))"
+)
+
+
+def test_of_several_processes_one_compiles_and_the_others_load(tmp_path):
+    environment = dict(os.environ, NUMGRAD_CACHE_DIR=str(tmp_path))
+    command = [sys.executable, "-c", _COUNTING, "1.0", "2.0", "3.0"]
+    running = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(4)
+    ]
+    made = [int(process.communicate()[0]) for process in running]
+    assert sum(made) == 3, made
+
+
+def test_a_process_that_was_killed_while_it_compiles_holds_nobody_up(tmp_path):
+    killed = _MAKER.replace(
+        "make(step)(x, out)",
+        "_contract._build = lambda *a: os.kill(os.getpid(), 9); make(step)(x, out)",
+    )
+    killed = "import os\nfrom numgrad.kernels import _contract\n" + killed
+    environment = dict(os.environ, NUMGRAD_CACHE_DIR=str(tmp_path))
+    done = subprocess.run([sys.executable, "-c", killed, "1.0"], env=environment)
+    assert done.returncode == -9
+    _run(tmp_path, 1.0)
+
+
+def test_waiting_for_another_process_has_an_end(tmp_path, monkeypatch):
+    monkeypatch.setenv("NUMGRAD_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(_cache, "_PATIENCE", 0.05)
+    name = "a" * 64
+    holds = (
+        "import fcntl, os, sys, time\n"
+        f"file = os.open({str(tmp_path / _cache._LOCKS)!r}, os.O_RDWR | os.O_CREAT)\n"
+        f"fcntl.lockf(file, fcntl.LOCK_EX, 1, {_cache._place(name)})\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holds], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        with _cache.made_once(name) as stored:
+            assert stored is None
+        holder.stdin.close()
+    with _cache.made_once(name) as stored:
+        assert stored is None
+        _cache.write(name, b"content", "label")
+    with _cache.made_once(name) as stored:
+        assert stored == b"content"
+
+
 def test_key_covers_constants_types_and_options():
     def make(a, b, **options):
         inner = njit(**options)(lambda x: x + a)
