@@ -9,10 +9,6 @@ FILES = {
     "matmul": """
         matmul_packed matmul_small matmul_thin
     """,
-    "normalization": """
-        batch_norm_apply batch_norm_backward batch_norm_stats batch_norm_sums layer_norm_backward
-        layer_norm_forward
-    """,
     "optimizer": """
         adagrad adam adam_amsgrad advance rmsprop
         rmsprop_centered rmsprop_centered_momentum rmsprop_momentum sgd sgd_momentum

@@ -23,14 +23,13 @@ from numgrad.kernels.cuda import compile as cuda_compile
 CAPABILITIES = [(8, 0), (9, 0)]
 #: A thread may have more, but fewer threads then fit.
 REGISTERS = {"float32": 64, "float64": 96, "int64": 64}
-#: What keeps several elements of several numbers, or of 8 bytes each, at once.
+#: What keeps several numbers of several elements at once.
 MORE = {
-    ("cross_entropy_forward", "float64"): 104,
     ("cummax", "float32"): 80,
     ("cummin", "float32"): 80,
-    ("cumprod_integers", "float32"): 72,
-    ("cumsum_integers", "float32"): 72,
-    ("linear_scan", "float32"): 96,
+    ("layer_norm_backward", "float32"): 80,
+    ("layer_norm_backward", "float64"): 128,
+    ("linear_scan", "float32"): 80,
     ("linear_scan", "float64"): 112,
 }
 #: float64 instructions, conversions and moves excepted: a float32 kernel has none, unless named.
