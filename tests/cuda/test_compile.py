@@ -25,12 +25,11 @@ CAPABILITIES = [(8, 0), (9, 0)]
 REGISTERS = {"float32": 64, "float64": 128, "int64": 64}
 #: What keeps several elements of several numbers, or of 8 bytes each, at once.
 MORE = {
-    ("cross_entropy_forward", "float64"): 104,
     ("cummax", "float32"): 80,
     ("cummin", "float32"): 80,
-    ("cumprod_integers", "float32"): 72,
-    ("cumsum_integers", "float32"): 72,
-    ("linear_scan", "float32"): 96,
+    ("layer_norm_backward", "float32"): 80,
+    ("layer_norm_backward", "float64"): 128,
+    ("linear_scan", "float32"): 80,
     ("linear_scan", "float64"): 112,
     ("order", "float32"): 80,  # places, keys and positions
     ("order", "float64"): 80,
