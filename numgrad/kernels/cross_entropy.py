@@ -409,7 +409,7 @@ def _(
     while row < items:
         values, results = ahead(logits, row * classes), ahead(out, row * classes)
         label = target[row]
-        if label == ignore_index:
+        if label == ignore_index or label < 0 or label >= classes:
             c = lane + 0
             while c < classes:
                 results[c] = T(0)
