@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-SUITES = ("training", "small", "kernels", "sizes", "compile", "all")
+SUITES = ("training", "small", "kernels", "sizes", "compile", "distributed", "all")
 
 DESCRIPTION = """\
 Without arguments: a kernel of each kind at four sizes, beside NumPy, torch and JAX where they are
@@ -13,7 +13,7 @@ installed, and beside the machine's own ceilings; the table is printed, figures 
 ./numgrad-bench. Names choose other kernels: softmax_rows, 'softmax_*', or a part of a name.
 
 The suites time operations and training steps beside torch (compile: also beside torch.compile, JAX
-and tinygrad): """
+and tinygrad; distributed: two ranks): """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

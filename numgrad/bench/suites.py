@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from . import compile as compile_suite
+from . import distributed as distributed_suite
 from .cases import CASES
 from .peer import Peer, time_text
 
@@ -17,12 +18,13 @@ SUITES = ("training", "small", "kernels", "sizes")
 
 
 def main(suite: str = "all", output: str | None = None, quick: bool = False, only: str = "") -> int:
-    """Run a suite (training, small, kernels, sizes, compile, all): a line a case.
+    """Run a suite (training, small, kernels, sizes, compile, distributed, all): a line a case.
 
     `only` takes the cases whose names contain it.
     """
-    if suite not in ("all", "compile", *SUITES):
-        print(f"there is no suite {suite!r}: {', '.join(SUITES)}, compile, all", file=sys.stderr)
+    if suite not in ("all", "compile", "distributed", *SUITES):
+        known = ", ".join((*SUITES, "compile", "distributed", "all"))
+        print(f"there is no suite {suite!r}: {known}", file=sys.stderr)
         return 2
     threads = min(2, os.cpu_count() or 1)
     status = 0
@@ -33,6 +35,9 @@ def main(suite: str = "all", output: str | None = None, quick: bool = False, onl
     if suite in ("all", "compile"):
         status, more = compile_suite.run(threads, quick, only)
         figures += more
+    if suite in ("all", "distributed"):
+        worse, more = distributed_suite.run(quick, only)
+        status, figures = max(status, worse), figures + more
     if output:
         with open(output, "w") as file:
             json.dump(figures, file, indent=1)

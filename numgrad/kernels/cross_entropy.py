@@ -19,7 +19,8 @@ from ._scalar import like
 from .blocks import data
 from .cuda import T, cuda, device
 from .cuda.blocks import greater
-from .cuda.rows import ahead, joining, mapping, place, reading, split
+from .cuda.maps import mapping
+from .cuda.rows import ahead, joining, place, reading, split
 from .maths import exp, log
 from .reduction import INDEX, INLINED
 from .softmax import largest, sum_of_exp
@@ -408,7 +409,7 @@ def _(
     while row < items:
         values, results = ahead(logits, row * classes), ahead(out, row * classes)
         label = target[row]
-        if label == ignore_index:
+        if label == ignore_index or label < 0 or label >= classes:
             c = lane + 0
             while c < classes:
                 results[c] = T(0)

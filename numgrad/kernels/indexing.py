@@ -322,7 +322,7 @@ def _writer(name: str, combine: Callable, sign: str, cost: str) -> tuple[Kernel,
             for i in range(m):
                 k = index[i]
                 k = k + n if k < 0 else k
-                if k != skip:
+                if k != skip and 0 <= k and k < n:  # the check of it is read later
                     place = (o * n + k) * inner + j
                     out[place] = combine(out[place], values[step * ((o * m + i) * inner + j)])
 
@@ -332,8 +332,10 @@ def _writer(name: str, combine: Callable, sign: str, cost: str) -> tuple[Kernel,
             o, j = split(e, inner)
             for i in range(m):
                 source = (o * m + i) * inner + j
-                place = (o * n + index[source]) * inner + j
-                out[place] = combine(out[place], values[step * source])
+                k = index[source]
+                if 0 <= k and k < n:
+                    place = (o * n + k) * inner + j
+                    out[place] = combine(out[place], values[step * source])
 
     return rows, along
 
@@ -360,7 +362,11 @@ def _(items, index, targets, n, m, skip, limit):
         o, i = split(p, m)
         k = index[i]
         k = k + n if k < 0 else k
-        targets[p] = limit if k == skip else o * n + k
+        targets[p] = limit if k == skip or k < 0 or k >= n else o * n + k
+
+
+#: A target that no array has.
+NOWHERE = (1 << 62) - 1
 
 
 @kernel(items=lambda index, targets, *_: targets.size)
@@ -378,7 +384,9 @@ def along_targets(
 def _(items, index, targets, n, m, inner):
     for e in range(cuda.grid(1), items, cuda.gridsize(1)):
         row, j = split(e, inner)
-        targets[e] = (row // m * n + index[e]) * inner + j
+        k = index[e]
+        within = 0 <= k and k < n
+        targets[e] = (row // m * n + k) * inner + j if within else NOWHERE
 
 
 def _sorted_writer(name: str, combine: Callable, sign: str, cost: str) -> Kernel:
@@ -590,10 +598,13 @@ def limit_rows(begin, end, weight: updates(array(2)), index: INDEX, limit: scala
 
 
 @limit_rows.on_cuda(each="block")
-def _(items, weight, weight_shape1, index, limit, order):
+def _(items, weight, weight_shape0, weight_shape1, index, limit, order):
     columns, power = weight_shape1, T(order)
     for item in range(cuda.blockIdx.x, items, cuda.gridDim.x):
-        start = index[item] * columns
+        row = index[item]
+        if row < 0 or row >= weight_shape0:
+            continue
+        start = row * columns
         largest, total = T(0), T(0)
         for j in range(cuda.threadIdx.x, columns, cuda.blockDim.x):
             size = fabs(weight[start + j])

@@ -601,6 +601,8 @@ def unary(
         values.insert(grad_at, grad)
         return derive(derivative, values, grad._data.shape)
 
+    rule.kernel = kernel  # type: ignore[attr-defined]  # for pictures of graphs
+
     def operation(input: Any, *, out: Any = None) -> Any:
         try:
             x = input._data
@@ -696,6 +698,8 @@ def nary(
                 own = sum_to(own, own_shape)
             results.append(own)
         return tuple(results)
+
+    rule.kernel = kernel  # type: ignore[attr-defined]
 
     def finish(tensors: list, arrays: list, dtype: np.dtype, shape: tuple) -> Any:
         data = empty(shape, result_type or dtype, devices.home(arrays))

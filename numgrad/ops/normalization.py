@@ -122,7 +122,7 @@ def _layer_norm_backward(node: Any, grad: Any) -> tuple:
     rows = stats.shape[0]
     out = empty(data.shape, dtype, data)
     affine = node.edges[1] is not None or node.edges[2] is not None
-    block = kernels.rows_in_block(rows)
+    block = kernels.rows_in_block(rows, type(data) is not np.ndarray)
     blocks = -(-rows // block)
     sums = empty((blocks, 2, n) if affine else 0, dtype, data)
     if out.size:
@@ -301,7 +301,7 @@ def _batch_norm_backward(node: Any, grad: Any) -> tuple:
     data, own = dense(x._data), dense(grad._data)
     dtype, samples, channels = data.dtype, data.shape[0], data.shape[1]
     out = empty(data.shape, dtype, data)
-    block = kernels.rows_in_block(samples)
+    block = kernels.rows_in_block(samples, type(data) is not np.ndarray)
     blocks = -(-samples // block)
     sums = empty((blocks, 2, channels), dtype, data)
     if out.size:

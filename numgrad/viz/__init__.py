@@ -44,8 +44,8 @@ def graph(
     `what` is one of
 
     - a tensor with a history, `graph(loss)`: the operations behind it. The modules are found from
-      the parameters (those of `model`, by default of the module that holds them); the kernels are
-      known of what ran inside `viz.watching()`;
+      the parameters (those of `model`, by default of the module that holds them). Which kernels
+      ran is known of what was computed inside `viz.watching()`, else the file that has them;
     - a module or a function, with arguments: `graph(model, x)`. It is run, and watched;
     - a function compiled by `numgrad.compile` that has run: its program, with the fused loops.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -219,12 +220,26 @@ def _box(node: Node, seen: Walked | None, order: int, gradients: bool) -> Box:
             box.lines = [f"{node.outputs} results", *box.lines]
     if note is not None and note.kernels:
         box.small.append(f"kernel: {', '.join(note.kernels)}")
+    elif note is None and (place := _kernels_of(node)):
+        box.small.append(place)
     if gradients and seen is not None:
         if seen.norm is not None:
             box.small.append(f"‖gradient‖ {seen.norm:.3g}")
         if seen.kernels:
             box.small.append(f"backward: {', '.join(seen.kernels)}")
     return box
+
+
+def _kernels_of(node: Node) -> str:
+    """The kernel of an operation that nobody watched, or the file with those it may have run."""
+    kernel = getattr(node.rule, "kernel", None)
+    if kernel is not None:  # an elementwise operation has one for all sizes
+        return f"kernel: {kernel.name}"
+    if kind_of(node) == "matrix product":
+        return "kernels/matmul.py"
+    scope = vars(sys.modules.get(getattr(node.rule, "__module__", ""), object))
+    found = getattr(scope.get("kernels"), "__name__", "")
+    return f"kernels/{found.rpartition('.')[2]}.py" if found.startswith("numgrad.kernels.") else ""
 
 
 def _leaf(

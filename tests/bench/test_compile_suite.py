@@ -106,7 +106,7 @@ def test_from_the_command_line(tmp_path, capsys):
     assert main(["bench", "compile", "--quick", "--case", "no such case", "--json", str(file)]) == 0
     assert json.loads(file.read_text()) == []
     assert main(["bench", "nothing"]) == 2
-    assert "compile, all" in capsys.readouterr().err
+    assert "compile, distributed, all" in capsys.readouterr().err
 
 
 def test_the_suites_beside_torch(monkeypatch, capsys):

@@ -2,11 +2,7 @@
 
 FILES = {
     "matmul": """
-        matmul_packed matmul_small matmul_thin
-    """,
-    "normalization": """
-        batch_norm_apply batch_norm_backward batch_norm_stats batch_norm_sums layer_norm_backward
-        layer_norm_forward
+        matmul_packed matmul_small matmul_thin matmul_tiny
     """,
 }
 #: Kernels that run on the host alone, wherever the tensors are.

@@ -114,6 +114,8 @@ def run_products():
         inputs = [ng.from_numpy(a).requires_grad_() for a in tests.draw(shapes)]
         function = tests.caller(tests.FUNCTIONS[name], before, listed, kwargs)
         differentiate([function(*inputs)], inputs)
+    whole = ng.arange(6).reshape(2, 3)
+    whole @ whole.T
     # Small, thin either way, and packed ones: a block, several, more than one piece of the sum.
     for m, n, k in [
         (7, 5, 6),

@@ -122,12 +122,31 @@ def _linker(codes: list, capability: tuple[int, int], **options: Any) -> Any:
     return Linker(*codes, options=options)
 
 
+#: Registers a thread with which 4 and 3 blocks of 256 threads fit a multiprocessor.
+LIMITS = (64, 80)
+
+
 def _link(codes: list, capability: tuple[int, int]) -> Compiled:
-    linker = _linker(codes, capability)
-    cubin = bytes(linker.link("cubin").code)
+    cubin, log = _linked(codes, capability)
+    if _registers(log) > LIMITS[0]:
+        # Often the assembler takes more than it needs.
+        for limit in LIMITS:
+            tried = _linked(codes, capability, max_register_count=limit)
+            if " 0 bytes spill stores, 0 bytes spill loads" in tried[1]:
+                cubin, log = tried
+                break
     # The kernel's parameters have a section of their own: the name behind it is the kernel's.
     (symbol,) = set(re.findall(rb"\.nv\.constant0\.([\w$]+)", cubin))
-    return Compiled(symbol.decode(), cubin, linker.get_info_log())
+    return Compiled(symbol.decode(), cubin, log)
+
+
+def _linked(codes: list, capability: tuple[int, int], **options: Any) -> tuple[bytes, str]:
+    linker = _linker(codes, capability, **options)
+    return bytes(linker.link("cubin").code), linker.get_info_log()
+
+
+def _registers(log: str) -> int:
+    return max((int(n) for n in re.findall(r"Used (\d+) registers", log)), default=0)
 
 
 # ------------------------------------------------------------------ names in device code
@@ -177,6 +196,10 @@ def _target(dtype: np.dtype, capability: tuple[int, int]) -> Target:
                     nvvm_options={"opt": 3},
                     cc=capability,
                 )
+                # Two callers bring the function with its shared arrays twice.
+                for variable in result.library._module.global_values:
+                    if variable.name.startswith("_cudapy_smem"):
+                        variable.linkage = "linkonce_odr"
                 self.overloads[args] = result
                 result.target_context.insert_user_function(
                     result.entry_point, result.fndesc, [result.library]
