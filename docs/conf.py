@@ -6,7 +6,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from _extension import coverage, docstrings, reference  # noqa: E402
+from _extension import coverage, docstrings, notebooks, reference  # noqa: E402
 
 import numgrad  # noqa: E402
 
@@ -40,6 +40,7 @@ def _to_rst(app, what, name, obj, options, lines):
 
 def _write(app):
     reference.write_pages(HERE / "reference")
+    notebooks.write_pages(HERE.parent / "notebooks", HERE / "notebooks")
     coverage.write_page(HERE / "coverage.md")
 
 

@@ -12,7 +12,7 @@ import numgrad
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent.parent / "docs"))
-from _extension import coverage, docstrings, layers, reference, torch_names
+from _extension import coverage, docstrings, layers, notebooks, reference, torch_names
 from test_layers import LAYERS
 
 #: Modules whose names are on the pages of others, or that are not for users.
@@ -75,7 +75,7 @@ def test_torch_names_are_those_of_torch(torch):
 
 
 def test_docstrings():
-    assert doctest.testmod(docstrings).failed == 0
+    assert doctest.testmod(docstrings).failed == doctest.testmod(notebooks).failed == 0
     table = ["===  ===", "`a`   b", "      c", "===  ==="]
     lines = ["x * y", "", "    code * here", "", *table, "", ">>> 2 * 3", "6"]
     text = "\n".join(docstrings.to_rst(lines))
